@@ -1,0 +1,90 @@
+"""Addresses: where a task may run and where an unblock goes.
+
+==============================  =================================================================
+``poll://any@{group}``          one connection of the group
+``poll://any@{group}/{id}``     that connection if it can take the message, else any of the group
+``poll://uni@{group}/{id}``     exactly that connection
+``http://…``, ``https://…``     HTTP POST
+==============================  =================================================================
+
+``%XX`` in group and id is decoded before comparing, here and in the path of ``GET /poll``.
+Source: protocol 2026-04-01, section 6.1.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import Struct
+
+_POLL = re.compile(
+    r"poll://(?P<cast>any|uni)@(?P<group>[^/?#@:\x00-\x1f\x7f-\x9f]+)(?:/(?P<id>.*))?", re.DOTALL
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_REMEMBERED_CHARACTERS_MAX = 256  # the cache keeps texts that were refused, too: they must be short
+
+
+class Address(Struct, frozen=True):
+    """A parsed address. ``route`` is the canonical name of the queue its tasks wait in."""
+
+    cast: Literal["any", "uni", "http"]
+    route: str
+    group: str = ""
+    id: str | None = None
+
+
+def parse_address(text: str) -> Address | None:
+    """Return the address that ``text`` names, or None when it is not a valid one."""
+    return _remembered(text) if len(text) <= _REMEMBERED_CHARACTERS_MAX else _parse(text)
+
+
+def _parse(text: str) -> Address | None:
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return None
+    rest = text[scheme.end() :]
+    name = scheme.group()[:-3].lower()
+    if name == "poll":
+        return _parse_poll("poll://" + rest)
+    if name in ("http", "https"):
+        return _parse_http(text)
+    return None
+
+
+_remembered = lru_cache(maxsize=4096)(_parse)
+
+
+def _parse_poll(text: str) -> Address | None:
+    match = _POLL.fullmatch(text)
+    if match is None:
+        return None
+    group = unquote(match["group"])
+    member = unquote(match["id"]) if match["id"] else None
+    if match["cast"] == "any":
+        return Address(cast="any", route=any_route(group), group=group, id=member)
+    if member is None:
+        return None
+    return Address(cast="uni", route=uni_route(group, member), group=group, id=member)
+
+
+def _parse_http(text: str) -> Address | None:
+    try:
+        host = urlsplit(text).hostname
+    except ValueError:
+        return None
+    if not host or any(character <= " " or character == "\x7f" for character in text):
+        return None
+    return Address(cast="http", route=text)
+
+
+def any_route(group: str) -> str:
+    """Name the queue of tasks for any member of ``group``."""
+    return f"poll://any@{quote(group, safe='')}"
+
+
+def uni_route(group: str, member: str) -> str:
+    """Name the queue of tasks for exactly ``member`` of ``group``."""
+    return f"poll://uni@{quote(group, safe='')}/{quote(member, safe='')}"

@@ -1,0 +1,56 @@
+"""Records: what the server tells about promises and tasks.
+
+Field names on the wire are camelCase; absent optional fields are omitted, never null.
+Instants are integer milliseconds since the Unix epoch (UTC), durations integer milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from resonate.protocol.limits import INT64_MAX, INT64_MIN
+
+Int64 = Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)]
+
+PromiseState = Literal["pending", "resolved", "rejected", "rejected_canceled", "rejected_timedout"]
+SettleState = Literal["resolved", "rejected", "rejected_canceled"]
+TaskState = Literal["pending", "acquired", "suspended", "halted", "fulfilled"]
+
+
+class Value(Struct, frozen=True, omit_defaults=True):
+    """A payload, opaque to the server: ``headers`` and ``data`` come back byte for byte."""
+
+    headers: dict[str, str] | None = None
+    data: str | None = None
+
+
+EMPTY = Value()
+
+
+class PromiseRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A durable promise as seen at one instant, its deadline applied."""
+
+    id: str
+    state: PromiseState
+    param: Value
+    value: Value
+    tags: dict[str, str]
+    timeout_at: int
+    created_at: int
+    settled_at: int | None = None
+
+
+class TaskRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A task as seen through its promise; ``ttl`` and ``pid`` only while acquired.
+
+    ``resumes`` counts the settled promises that tried to wake it; ``version`` fences its writes.
+    """
+
+    id: str
+    state: TaskState
+    version: int
+    resumes: int
+    ttl: int | None = None
+    pid: str | None = None
