@@ -1,0 +1,80 @@
+"""Recent objects in memory. The writer is alone, so what is here is the truth.
+
+Rules:
+- Bounded by number and by bytes, about; the least recently used goes first.
+- An object whose change is not durable yet is pinned: the database does not know it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from resonate.core.objects import Promise
+from resonate.protocol.records import Value
+
+_BYTES_FIXED = 1_000  # an object with small values, roughly
+_BYTES_LINK = 100  # an awaiter or a listener, roughly
+
+
+def weight(promise: Promise) -> int:
+    """Return about how many bytes the object takes."""
+    size = _BYTES_FIXED + _of_value(promise.param) + _of_value(promise.value)
+    links = len(promise.callbacks) + len(promise.listeners)
+    return size + _of_strings(promise.tags) + links * _BYTES_LINK
+
+
+def _of_value(value: Value) -> int:
+    return len(value.data or "") + (_of_strings(value.headers) if value.headers else 0)
+
+
+def _of_strings(strings: dict[str, str]) -> int:
+    return sum(map(len, strings)) + sum(map(len, strings.values()))
+
+
+class Cache:
+    """Objects by id, least recently used first."""
+
+    def __init__(self, *, objects_max: int, bytes_max: int) -> None:
+        self._entries: OrderedDict[str, Promise] = OrderedDict()
+        self._objects_max = objects_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, promise_id: object) -> bool:
+        return promise_id in self._entries
+
+    def get(self, promise_id: str) -> Promise | None:
+        """Return the object if it is here."""
+        promise = self._entries.get(promise_id)
+        if promise is not None:
+            self._entries.move_to_end(promise_id)
+        return promise
+
+    def put(self, promise: Promise) -> None:
+        """Keep the object as the newest."""
+        old = self._entries.pop(promise.id, None)
+        if old is not None:
+            self._bytes -= weight(old)
+        self._entries[promise.id] = promise
+        self._bytes += weight(promise)
+
+    def trim(self, pinned: Callable[[str], bool]) -> None:
+        """Drop the oldest until the bounds hold; pinned objects stay and become the newest."""
+        for _ in range(len(self._entries)):
+            if len(self._entries) <= self._objects_max and self._bytes <= self._bytes_max:
+                return
+            promise_id, promise = next(iter(self._entries.items()))
+            if pinned(promise_id):
+                self._entries.move_to_end(promise_id)
+            else:
+                del self._entries[promise_id]
+                self._bytes -= weight(promise)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._bytes = 0
