@@ -1,0 +1,233 @@
+"""Leases that end: silence, lost connections, releases. On every store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from resonate.protocol import requests as rq
+from tests.engine.cluster import ANY, HEAD, Worker
+from tests.waiting import eventually, never
+
+
+async def test_a_lease_that_runs_out_goes_to_another_member(servers):
+    async with servers.start() as server:
+        silent = Worker(server, "x", ttl=50)
+        await server.create("a")
+        await server.given(silent, "a")
+        other = Worker(server, "y")
+        await server.given(other, "a")
+        task = await server.task("a")
+        assert (task.pid, task.version, task.state) == ("y", 2, "acquired")
+
+
+async def test_a_suspect_member_gets_nothing_until_it_shows_life(servers):
+    async with servers.start() as server:
+        silent = Worker(server, "x", ttl=30)
+        await server.create("a")
+        await eventually(lambda: silent.member.suspect)
+        await server.create("b")
+        await never(lambda: len(silent.given) > 1)
+        await server.heartbeat("x")
+        await eventually(lambda: len(silent.given) >= 3)
+        assert sorted(silent.given[:3]) == ["a", "a", "b"]
+
+
+async def test_heartbeats_keep_a_lease(servers):
+    async with servers.start() as server:
+        worker, other = Worker(server, "x", ttl=300), Worker(server, "y", capacity=0)
+        await server.create("a")
+        await server.given(worker, "a")
+        for _ in range(10):
+            await asyncio.sleep(0.04)
+            assert (await server.heartbeat("x", ("a", 1))).lost is None
+        assert (await server.task("a")).version == 1
+        assert not other.given
+
+
+async def test_an_empty_heartbeat_keeps_every_lease_of_the_pid(servers):
+    async with servers.start() as server:
+        worker = Worker(server, "x", ttl=300)
+        await server.create("a")
+        await server.create("b")
+        await server.given(worker, "a", "b")
+        for _ in range(10):
+            await asyncio.sleep(0.04)
+            assert (await server.heartbeat("x")).lost is None
+        assert [(await server.task(each)).version for each in "ab"] == [1, 1]
+
+
+async def test_a_heartbeat_is_told_what_is_lost(servers):
+    async with servers.start() as server:
+        worker = Worker(server, "x")
+        await server.create("a")
+        await server.given(worker, "a")
+        answer = await server.heartbeat("x", ("a", 1), ("a", 0), ("b", 1))
+        assert answer.lost == [rq.TaskRef("a", 0), rq.TaskRef("b", 1)]
+
+
+# --- presence -------------------------------------------------------------------------------------
+
+
+async def test_what_a_lost_process_held_is_given_elsewhere_after_the_grace(servers):
+    async with servers.start(grace_ms=40) as server:
+        lost, other = Worker(server, "x", presence=True), Worker(server, "y", capacity=1)
+        await server.create("a", "poll://any@g/x")
+        await server.given(lost, "a")
+        loop = asyncio.get_running_loop()
+        left = loop.time()
+        lost.leave()
+        await server.given(other, "a")
+        assert loop.time() - left > 0.039
+        assert (await server.task("a")).pid == "y"
+
+
+async def test_who_comes_back_within_the_grace_keeps_everything(servers):
+    async with servers.start(grace_ms=60) as server:
+        worker, other = Worker(server, "x", presence=True), Worker(server, "y")
+        await server.create("a", "poll://any@g/x")
+        await server.given(worker, "a")
+        worker.leave()
+        Worker(server, "x", presence=True)
+        await never(lambda: other.given, 0.15)
+        assert (await server.task("a")).version == 1
+
+
+@pytest.mark.parametrize("sign", ["heartbeat", "acquire", "create"])
+async def test_any_request_of_the_pid_starts_the_grace_anew(memory, sign):
+    async with memory.start(grace_ms=250) as server:
+        worker, other = Worker(server, "x", presence=True), Worker(server, "y")
+        await server.create("a", "poll://any@g/x")
+        await server.given(worker, "a")
+        worker.leave()
+        for number in range(8):
+            await asyncio.sleep(0.05)
+            if sign == "heartbeat":
+                await server.heartbeat("x")
+            elif sign == "acquire":
+                await server.acquire("nothing", 0, "x")
+            else:
+                data = rq.PromiseCreateData(f"own{number}", 10**15, None, {"resonate:target": ANY})
+                await server.ask(
+                    rq.TaskCreate(HEAD, rq.TaskCreateData("x", 60_000, rq.CreateAction(data)))
+                )
+        assert not other.given
+        await eventually(lambda: "a" in other.given)  # it falls silent
+
+
+async def test_without_presence_a_lost_connection_keeps_its_leases(servers):
+    async with servers.start(grace_ms=10) as server:
+        lost, other = Worker(server, "x"), Worker(server, "y")
+        await server.create("a", "poll://any@g/x")
+        await server.given(lost, "a")
+        lost.leave()
+        await never(lambda: other.given, 0.08)
+
+
+async def test_the_last_connection_of_a_process_counts(servers):
+    """A process may be connected to several groups."""
+    async with servers.start(grace_ms=20) as server:
+        one, two = Worker(server, "x", presence=True), Worker(server, "x", "h", presence=True)
+        other = Worker(server, "y")
+        await server.create("a", "poll://any@g/x")
+        await server.given(one, "a")
+        one.leave()
+        await never(lambda: other.given, 0.06)
+        two.leave()
+        await server.given(other, "a")
+
+
+async def test_a_new_connection_takes_the_place_of_the_old_one(servers):
+    async with servers.start(grace_ms=20) as server:
+        old = Worker(server, "x", presence=True)
+        await server.create("a")
+        await server.given(old, "a")
+        new = Worker(server, "x", presence=True)
+        assert old.ended == 1
+        assert not old.member.open
+        await server.create("b")
+        await eventually(lambda: "b" in new.given)
+        old.leave()  # told late: changes nothing
+        await server.create("c")
+        await eventually(lambda: "c" in new.given)
+        assert (await server.task("a")).version == 1  # it keeps what the process held
+
+
+async def test_offers_of_a_lost_connection_go_elsewhere_at_once(servers):
+    async with servers.start() as server:
+        lost = Worker(server, "x", claim=False)
+        await server.create("a")
+        await server.given(lost, "a")
+        other = Worker(server, "y", claim=False)
+        lost.leave()
+        await server.given(other, "a")
+
+
+async def test_a_member_whose_stream_the_server_ended_is_waited_for(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.dispatch.RECYCLE_HOLD_MS", 60)
+    async with servers.start() as server:
+        worker, other = Worker(server, "x"), Worker(server, "y")
+        worker.leave(recycled=True)
+        await server.create("a", "poll://any@g/x")
+        await server.create("b")  # does not stand behind it
+        await server.given(other, "b")
+        again = Worker(server, "x")
+        await server.given(again, "a")
+        again.leave(recycled=True)
+        await server.create("c", "poll://any@g/x")
+        await server.given(other, "b", "c")  # it did not come back
+
+
+# --- release --------------------------------------------------------------------------------------
+
+
+async def test_a_released_task_goes_to_another_member_at_once(servers):
+    async with servers.start() as server:
+        first, second = Worker(server, "x"), Worker(server, "y", capacity=1)
+        await server.create("a", "poll://any@g/x")
+        await server.given(first, "a")
+        await server.release("a", 1)
+        await server.given(second, "a")
+
+
+async def test_further_releases_wait_longer_and_longer(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 40, 80, 10_000))
+    async with servers.start() as server:
+        worker = Worker(server, "x")
+        loop = asyncio.get_running_loop()
+        await server.create("a")
+        rests = []
+        for number in range(3):
+            await eventually(lambda number=number: len(worker.given) == number + 1)
+            released = loop.time()
+            await server.release("a", worker.version("a"))
+            await eventually(lambda number=number: len(worker.given) == number + 2)
+            rests.append(loop.time() - released)
+        assert rests[0] < rests[2]
+        assert rests[1] > 0.039
+        assert rests[2] > 0.079
+        await server.release("a", worker.version("a"))
+        await never(lambda: len(worker.given) > 4, 0.1)
+
+
+async def test_a_task_that_rests_does_not_hold_up_the_others(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 10_000))
+    async with servers.start() as server:
+        worker = Worker(server, "x", capacity=1)
+        await server.create("a")
+        for version in (1, 2):
+            await eventually(lambda version=version: len(worker.given) == version)
+            await server.release("a", version)
+        await server.create("b")
+        await eventually(lambda: worker.given[-1] == "b")
+
+
+async def test_a_delayed_release_waits_for_its_delay(servers):
+    async with servers.start() as server:
+        worker = Worker(server, "x")
+        await server.create("a")
+        await server.given(worker, "a")
+        await server.release("a", 1, 60)
+        await never(lambda: len(worker.given) > 1, 0.04)
+        await eventually(lambda: len(worker.given) == 2)
