@@ -1,0 +1,23 @@
+"""Resonate for Python: call a function by id on any live member of a group, once, through crashes.
+
+::
+
+    from resonate import Resonate
+
+    resonate = Resonate.remote(group="worker-group")
+
+    @resonate.register
+    def greet(ctx, name):
+        return f"hello {name}"
+
+    resonate.start()
+"""
+
+from __future__ import annotations
+
+from resonate.sdk.context import Context
+from resonate.sdk.function import Function
+from resonate.sdk.handle import Handle
+from resonate.sdk.resonate import Resonate
+
+__all__ = ["Context", "Function", "Handle", "Resonate"]

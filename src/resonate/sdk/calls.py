@@ -1,0 +1,135 @@
+"""Calls: from a function and its arguments to a durable promise, and to the handle of it.
+
+``rpc`` leaves the execution to the target group, ``run`` begins with it in this process. Either way
+the promise decides: with an id that exists, nothing new is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from resonate.protocol import requests as rq
+from resonate.protocol.answers import LeaseAnswer
+from resonate.protocol.records import PromiseRecord
+from resonate.sdk import checks, codec
+from resonate.sdk.client import checked
+from resonate.sdk.function import Function
+from resonate.sdk.handle import Handle
+from resonate.sdk.options import Options, address_of, address_of_group
+from resonate.sdk.registry import Registered
+from resonate.sdk.sender import Item
+from resonate.sdk.shared import Shared
+
+Func = Callable[..., Any] | str
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+class Calls:
+    """The calls of one Resonate, with its options."""
+
+    def __init__(self, shared: Shared, options: Options) -> None:
+        self.options = options
+        self._shared = shared
+
+    def begin_run(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
+        """See ``Resonate.begin_run``."""
+        shared = self._shared
+        checks.check_text("id", id)
+        entry = self._entry(func)
+        if entry is None:
+            raise ValueError(_not_found(func, self.options.version))
+        create = self._invocation(id, entry.func, args, kwargs)
+        action = rq.CreateAction(create.data, "promise.create", {})
+        data = rq.TaskCreateData(shared.pid, shared.ttl, action)
+        shared.client.start()
+        item = shared.client.ask(rq.TaskCreate(shared.client.head(), data)).result()
+        lease = self._lease(id, item)
+        if lease is not None and lease.task.state == "acquired":
+            shared.client.take(lease)
+        return shared.handle(id, None if lease is None else lease.promise)
+
+    def rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
+        """As ``begin_rpc``, for somebody who waits: the listener is registered along with it."""
+        create = self._invocation(id, func, args, kwargs)
+        asked, settled = self._shared.client.ask_and_subscribe(create)
+        promise = _promise(asked.result())
+        if promise.state != "pending":
+            return self._shared.handle(id, promise)
+        return Handle(id, lambda _id: settled)
+
+    def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
+        """See ``Resonate.begin_rpc``."""
+        create = self._invocation(id, func, args, kwargs)
+        return self._shared.handle(id, _promise(self._shared.client.ask(create).result()))
+
+    def get(self, id: str) -> Handle[Any]:
+        """See ``Resonate.get``."""
+        checks.check_text("id", id)
+        request = rq.PromiseGet(self._shared.client.head(), rq.IdData(id))
+        return self._shared.handle(id, _promise(self._shared.client.ask(request).result()))
+
+    def _lease(self, id: str, item: Item) -> LeaseAnswer | None:
+        """Return what this very call holds, or what has ended; None: somebody else executes it."""
+        answer = item.answers[0]
+        if answer.status == 409:
+            return self._earlier_lease(id) if item.repeated else None
+        lease: LeaseAnswer = checked(answer).data
+        return lease
+
+    def _earlier_lease(self, id: str) -> LeaseAnswer | None:
+        """Look whether an earlier try, whose answer got lost, took the lease for this process."""
+        client = self._shared.client
+        item = client.ask(
+            rq.TaskGet(client.head(), rq.IdData(id)), rq.PromiseGet(client.head(), rq.IdData(id))
+        ).result()
+        task = checked(item.answers[0]).data.task
+        promise = checked(item.answers[1]).data.promise
+        mine = task.state == "acquired" and task.pid == self._shared.pid
+        return LeaseAnswer(task, promise, []) if mine else None
+
+    def _invocation(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> rq.PromiseCreate:
+        checks.check_text("id", id)
+        shared = self._shared
+        entry = self._entry(func)
+        if isinstance(func, str):
+            checks.check_text("func", func)
+            name, version = func, self.options.version or (entry.version if entry else 1)
+        elif entry is not None:
+            name, version = entry.name, entry.version
+        else:
+            raise ValueError(_not_found(func, 0))
+        param = codec.encode_call(name, version, args, kwargs)
+        target = self.options.target
+        tags = {
+            **(self.options.tags or {}),
+            "resonate:origin": id,
+            "resonate:branch": id,
+            "resonate:parent": id,
+            "resonate:scope": "global",
+            "resonate:target": address_of(target) if target else address_of_group(shared.group),
+        }
+        data = rq.PromiseCreateData(id, self.options.deadline(), param, tags)
+        return rq.PromiseCreate(shared.client.head(), data)
+
+    def _entry(self, func: Func) -> Registered | None:
+        registry = self._shared.registry
+        if isinstance(func, str):
+            return registry.find(func, self.options.version)
+        if isinstance(func, Function):
+            func = func.func
+        if not callable(func):
+            raise TypeError(f"func must be `Callable | str`, got {type(func).__name__}")
+        return registry.of(func)
+
+
+def _promise(item: Item) -> PromiseRecord:
+    promise: PromiseRecord = checked(item.answers[0]).data.promise
+    return promise
+
+
+def _not_found(func: Func, version: int) -> str:
+    name = func if isinstance(func, str) else getattr(func, "__name__", repr(func))
+    text = f" version {version}" if version else ""
+    return f"function {name}{text} not found in registry"

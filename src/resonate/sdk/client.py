@@ -1,0 +1,280 @@
+"""The network side of one Resonate: a thread with an event loop, and all that runs on it.
+
+Rules:
+- The thread starts with the first use. User code never runs on it, so nothing a function does can
+  starve the heartbeats.
+- One event stream at the most. Without a worker it only listens (capacity 0), so a caller is never
+  taken for a worker. A new stream with other terms replaces the old one at the server.
+- The stream comes back by itself: at once after a clean end, with growing pauses while the server
+  is away. Nothing that comes in over it can end the thread.
+- While it stops, calls still work: functions that run to their end may make some. After that
+  everything raises ResonateShutdownError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from resonate.protocol import requests as rq
+from resonate.protocol.answers import Answer, LeaseAnswer
+from resonate.protocol.messages import ExecuteData, UnblockData
+from resonate.protocol.records import PromiseRecord
+from resonate.sdk.errors import ResonateShutdownError, ResonateStoreError
+from resonate.sdk.listeners import Listeners
+from resonate.sdk.options import quoted
+from resonate.sdk.pool import LoopThread, in_function, network_loop
+from resonate.sdk.registry import Registry
+from resonate.sdk.sender import Item, Sender
+from resonate.sdk.transport import Incoming, Terms, Transport, TransportError
+from resonate.sdk.worker import Worker
+
+_PAUSE_SECONDS = (0.05, 1.0)
+_GOODBYE_SECONDS = 2.0  # for what was released last to reach the server
+_CLOSE_SECONDS = 5.0  # for connections to close
+log = logging.getLogger("resonate.network")
+
+
+class Client:
+    """Requests, listeners, the stream and the worker of one pid.
+
+    ``patience`` is how long (seconds) a call waits for a server that does not answer.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Transport],
+        *,
+        where: str,
+        group: str,
+        pid: str,
+        ttl: int,
+        capacity: int,
+        patience: float,
+        token: str | None,
+        registry: Registry,
+        dependencies: Mapping[str, Any],
+    ) -> None:
+        self.group = group
+        self.pid = pid
+        self._ttl = ttl
+        self._capacity = capacity
+        self._patience = patience
+        self._token = token
+        self._numbers = itertools.count(1)
+        self._transport = connect()
+        self._thread = LoopThread("resonate-network", network_loop)
+        loop = self._loop = self._thread.loop
+        self._sender = Sender(self._transport, loop, where)
+        self._listeners = Listeners(
+            self._sender.put,
+            lambda data: rq.PromiseRegisterListener(self.head(), data),
+            f"poll://uni@{quoted(group)}/{quoted(pid)}",
+            loop,
+        )
+        self._worker = Worker(
+            pid=pid,
+            ttl=ttl,
+            capacity=capacity,
+            registry=registry,
+            dependencies=dependencies,
+            post=self._thread.post,
+            put=self._sender.put,
+            head=self.head,
+            settled=self._listeners.settle,
+        )
+        self._where = where
+        self._working = False
+        self._terms: Terms | None = None
+        self._streams: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
+        self._ending: Future[None] | None = None
+
+    def head(self) -> rq.Head:
+        """Return the head of a new request."""
+        return rq.Head(str(next(self._numbers)), rq.VERSION, self._token)
+
+    # --- from any thread --------------------------------------------------------------------------
+
+    def ask(self, *requests: rq.Request) -> Future[Item]:
+        """Send requests together; the future has the item with their answers, or an error."""
+        asked: Future[Item] = Future()
+        self._sender.put_threadsafe(Item(list(requests), _into(asked), self._patience))
+        return asked
+
+    def ask_and_subscribe(
+        self, create: rq.PromiseCreate
+    ) -> tuple[Future[Item], Future[PromiseRecord]]:
+        """Create a promise and listen for it in one go: as ``ask``, as ``subscribe``."""
+        asked: Future[Item] = Future()
+        settled: Future[PromiseRecord] = Future()
+        self._post(self._ask_and_subscribe, create, asked, settled)
+        return asked, settled
+
+    def subscribe(self, promise_id: str) -> Future[PromiseRecord]:
+        """Return the future of the settled promise."""
+        settled: Future[PromiseRecord] = Future()
+        self._post(self._subscribe, promise_id, settled)
+        return settled
+
+    def start(self) -> None:
+        """Be a worker of the group from now on."""
+        self._post(self._work)
+
+    def take(self, lease: LeaseAnswer) -> None:
+        """Execute a task that was acquired by a call of this process."""
+        self._post(self._worker.take_own, lease, in_function())
+
+    def stop(self, drain_seconds: float) -> None:
+        """Drain the worker, close all connections, end the thread.
+
+        Called again meanwhile, it waits for the same end, which the shorter time brings about.
+        """
+        with self._lock:
+            if self._ending is None:
+                self._ending = asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
+            ending = self._ending
+        self._thread.post(self._worker.drain_for, drain_seconds)
+        try:
+            ending.result(drain_seconds + _GOODBYE_SECONDS + _CLOSE_SECONDS)
+        except Exception:
+            log.exception("the client did not stop as it should: leaving it behind")
+        self._thread.stop()
+        self._worker.join()
+
+    def _post(self, act: Callable[..., object], *args: object) -> None:
+        if not self._thread.post(act, *args):
+            raise ResonateShutdownError("the client was stopped")
+
+    # --- on the loop ------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        if not self._working:
+            self._working = True
+            self._open_stream(self._capacity)
+
+    def _subscribe(self, promise_id: str, settled: Future[PromiseRecord]) -> None:
+        self._listen()
+        self._listeners.subscribe(promise_id, settled)
+
+    def _ask_and_subscribe(
+        self, create: rq.PromiseCreate, asked: Future[Item], settled: Future[PromiseRecord]
+    ) -> None:
+        self._listen()
+        promise_id = create.data.id
+        listen = self._listeners.expect(promise_id, settled)
+        tell = _into(asked)
+
+        def done(item: Item) -> None:
+            if item.error is not None or item.answers[0].status != 200:
+                self._listeners.forget(promise_id, settled)
+            else:
+                self._listeners.registered(promise_id, item.answers[1])
+            tell(item)
+
+        self._sender.put(Item([create, listen], done, self._patience))
+
+    def _listen(self) -> None:
+        if self._terms is None:
+            self._open_stream(0)
+
+    def _open_stream(self, capacity: int) -> None:
+        self._terms = Terms(self.group, self.pid, capacity, self._ttl)
+        task = self._loop.create_task(self._hold(self._terms))
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+
+    async def _hold(self, terms: Terms) -> None:
+        """Hold the stream, again and again, until other terms replace these."""
+        pause, longest = _PAUSE_SECONDS
+        warned = False
+        since: float | None = None
+
+        def opened() -> None:
+            nonlocal since, warned
+            since, warned = self._loop.time(), False
+            self._sender.retry_now()
+            self._listeners.register_all()
+            if terms.capacity > 0:
+                self._worker.connected()
+
+        while self._terms is terms:
+            since = None
+            problem = await self._stream(terms, opened)
+            if self._terms is not terms:
+                return
+            if problem is not None and not warned:
+                log.warning("the stream from %s broke (%s): reconnecting", self._where, problem)
+                warned = True
+            if since is not None and self._loop.time() - since > longest:
+                pause = _PAUSE_SECONDS[0]
+            await asyncio.sleep(pause * random.uniform(0.2, 1.0))  # noqa: S311  # jitter
+            pause = min(pause * 2, longest)
+
+    async def _stream(self, terms: Terms, opened: Callable[[], None]) -> str | None:
+        """Hold the stream once; return what ended it, None when the server did so cleanly."""
+        try:
+            await self._transport.stream(terms, opened, self._receive)
+        except TransportError as error:
+            return str(error)
+        except Exception as error:
+            log.exception("the stream could not be held")
+            return type(error).__name__
+        return None
+
+    def _receive(self, message: Incoming) -> None:
+        try:
+            if isinstance(message, UnblockData):
+                self._listeners.settle(message.promise)
+            elif isinstance(message, ExecuteData):
+                if self._working:
+                    self._worker.offered(message.task)
+            else:
+                self._worker.take(message)
+        except Exception:
+            log.exception("a message could not be taken in")
+
+    async def _stop(self) -> None:
+        if self._working:
+            self._worker.begin_drain()
+            self._open_stream(0)
+            await self._worker.drained()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._sender.idle(), _GOODBYE_SECONDS)
+        self._thread.seal()
+        await asyncio.sleep(0)  # what was posted before is done now
+        self._terms = None
+        for task in list(self._streams):
+            task.cancel()
+        if self._streams:
+            await asyncio.wait(self._streams)
+        self._worker.close()
+        self._listeners.close()
+        await self._sender.close()
+        await self._transport.close()
+
+
+def checked(answer: Answer) -> Answer:
+    """Return an answer of success; raise ResonateStoreError for any other."""
+    if answer.status not in (200, 300):
+        raise ResonateStoreError(str(answer.data), answer.status)
+    return answer
+
+
+def _into(asked: Future[Item]) -> Callable[[Item], None]:
+    """Return what brings an item into the future of who asked."""
+
+    def done(item: Item) -> None:
+        if item.error is not None:
+            asked.set_exception(item.error)
+        else:
+            asked.set_result(item)
+
+    return done

@@ -1,0 +1,110 @@
+"""A registered function, with the calls of ``Resonate`` on it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from resonate.sdk.context import Context
+from resonate.sdk.handle import Handle
+from resonate.sdk.registry import Registered
+
+if TYPE_CHECKING:
+    from resonate.sdk.resonate import Resonate
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Function(Generic[P, R]):
+    """A registered function. Calling it calls the function; the other methods call it durably.
+
+    Equal to the function it wraps, so it may stand wherever the function may.
+    """
+
+    def __init__(
+        self, resonate: Resonate, entry: Registered, func: Callable[Concatenate[Context, P], R]
+    ) -> None:
+        self._resonate = resonate
+        self._entry = entry
+        self.func = func
+        functools.update_wrapper(self, func)
+
+    def __repr__(self) -> str:
+        return f"Function(name={self.name!r}, version={self.version})"
+
+    @property
+    def name(self) -> str:
+        """Return the name it is registered under."""
+        return self._entry.name
+
+    @property
+    def version(self) -> int:
+        """Return the version it is registered under."""
+        return self._entry.version
+
+    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself, here and now."""
+        return self.func(ctx, *args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return self.func == (other.func if isinstance(other, Function) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.func)
+
+    def options(
+        self,
+        *,
+        tags: dict[str, str] | None = None,
+        target: str | None = None,
+        timeout: float | None = None,
+        version: int | None = None,
+    ) -> Function[P, R]:
+        """Return a copy whose calls have these options; see ``Resonate.options``."""
+        resonate = self._resonate.options(
+            tags=tags, target=target, timeout=timeout, version=version
+        )
+        return Function(resonate, self._entry, self.func)
+
+    @overload
+    def run(
+        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """See ``Resonate.run``."""
+        return self._resonate.run(id, self.func, *args, **kwargs)
+
+    @overload
+    def begin_run(
+        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[T]: ...
+    @overload
+    def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
+        """See ``Resonate.begin_run``."""
+        return self._resonate.begin_run(id, self.func, *args, **kwargs)
+
+    @overload
+    def rpc(
+        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """See ``Resonate.rpc``."""
+        return self._resonate.rpc(id, self.func, *args, **kwargs)
+
+    @overload
+    def begin_rpc(
+        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[T]: ...
+    @overload
+    def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
+        """See ``Resonate.begin_rpc``."""
+        return self._resonate.begin_rpc(id, self.func, *args, **kwargs)

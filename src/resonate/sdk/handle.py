@@ -1,0 +1,83 @@
+"""Handles: what a caller holds of a call that is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from resonate.protocol.records import PromiseRecord
+from resonate.sdk.codec import outcome
+from resonate.sdk.pool import in_async_function
+
+T = TypeVar("T")
+
+
+class Handle(Generic[T]):
+    """A call by its id. May be dropped: the call goes on without it.
+
+    ``subscribe`` returns the future of the settled promise. It is called when somebody first wants
+    to know, so a handle that is dropped costs nothing.
+    """
+
+    def __init__(self, promise_id: str, subscribe: Callable[[str], Future[PromiseRecord]]) -> None:
+        self._id = promise_id
+        self._subscribe = subscribe
+        self._future: Future[PromiseRecord] | None = None
+
+    def __repr__(self) -> str:
+        return f"Handle(id={self._id!r})"
+
+    @property
+    def id(self) -> str:
+        """Return the id of the promise."""
+        return self._id
+
+    def done(self) -> bool:
+        """Tell whether the result is known here; does not wait."""
+        return self._settled().done()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the result and return it, or raise what the call ended with.
+
+        ``timeout`` is in seconds; when it passes, TimeoutError is raised and ``result`` may be
+        called again. Raises the function's own exception when it is a built-in one, else
+        RemoteError; ResonateCanceledError, ResonateTimedoutError, DecodingError.
+
+        In an ``async def`` function of a worker use ``await handle``: RuntimeError is raised where
+        waiting would block all of them.
+        """
+        settled = self._settled()
+        if in_async_function() and not settled.done():
+            raise RuntimeError("result() would block every async function: use `await handle`")
+        value: T = outcome(settled.result(timeout))
+        return value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        settled = self._settled()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def wake(_settled: object) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop has ended meanwhile: nobody waits
+                loop.call_soon_threadsafe(_release, waiter)
+
+        settled.add_done_callback(wake)
+        await waiter
+        value: T = outcome(settled.result())
+        return value
+
+    def _settled(self) -> Future[PromiseRecord]:
+        if self._future is None:
+            self._future = self._subscribe(self._id)
+        return self._future
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,76 @@
+"""The functions that a worker knows, by name and version."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+
+class Registered(Struct, frozen=True):
+    """A function under its name and version."""
+
+    name: str
+    version: int
+    func: Callable[..., Any]
+
+    @property
+    def is_async(self) -> bool:
+        """Tell whether the function is ``async def``."""
+        return inspect.iscoroutinefunction(self.func)
+
+
+class Registry:
+    """Functions by name and version; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: dict[str, dict[int, Registered]] = {}
+        self._functions: dict[Callable[..., Any], Registered] = {}
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def add(self, func: Callable[..., Any], name: str | None, version: int) -> Registered:
+        """Enter a function; raises TypeError or ValueError for what cannot be one."""
+        name = _checked(func, name, version)
+        with self._lock:
+            versions = self._names.setdefault(name, {})
+            if version in versions or func in self._functions:
+                raise ValueError(f"function {name} already registered")
+            entry = versions[version] = self._functions[func] = Registered(name, version, func)
+        return entry
+
+    def find(self, name: str, version: int = 0) -> Registered | None:
+        """Return the function of that name and version; version 0 means the highest."""
+        versions = self._names.get(name, {})
+        if version == 0:
+            return versions[max(versions)] if versions else None
+        return versions.get(version)
+
+    def of(self, func: Callable[..., Any]) -> Registered | None:
+        """Return the entry of a function object."""
+        return self._functions.get(func)
+
+
+def _checked(func: Callable[..., Any], name: str | None, version: int) -> str:
+    if not callable(func):
+        raise TypeError("func must be Callable")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be `str | None`, got {type(name).__name__}")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise TypeError(f"version must be `int`, got {type(version).__name__}")
+    if version < 1:
+        raise ValueError("provided version must be greater than zero")
+    if not inspect.isfunction(func):
+        raise ValueError("provided callable must be a function")
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise TypeError("generator functions are not supported yet: use `def` or `async def`")
+    if name is None and func.__name__ == "<lambda>":
+        raise ValueError("name required when registering a lambda function")
+    if name == "":
+        raise ValueError("name must not be empty")
+    return name or func.__name__

@@ -1,0 +1,139 @@
+"""What a Resonate and its copies with other options have in common.
+
+Rules:
+- The client, with its thread and connections, comes with the first use and goes with ``stop``; the
+  next use makes a new one.
+- A process that was forked has none of its parent's threads: there the first use makes a new
+  client, under another pid.
+- When the program ends, connections are closed and leases released: the server acts at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import threading
+import uuid
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from resonate.protocol.records import PromiseRecord
+from resonate.sdk.client import Client
+from resonate.sdk.handle import Handle
+from resonate.sdk.registry import Registry
+from resonate.sdk.transport import Transport
+
+_EXIT_SECONDS = 0.0
+
+
+class Shared:
+    """One process in one group, and its way to the server. The arguments are ``Resonate``'s."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Transport],
+        *,
+        where: str,
+        group: str,
+        pid: str | None,
+        ttl: int,
+        capacity: int,
+        patience: float,
+        token: str | None,
+        registry: Registry,
+        dependencies: dict[str, Any],
+    ) -> None:
+        self.where = where
+        self.group = group
+        self.ttl = ttl
+        self.capacity = capacity
+        self.patience = patience
+        self.token = token
+        self.registry = registry
+        self.dependencies = dependencies
+        self._connect = connect
+        self._given_pid = pid
+        self._pid = pid or _default_pid()
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._process = os.getpid()
+
+    @property
+    def pid(self) -> str:
+        """Return the name of this process."""
+        self._notice_fork()
+        return self._pid
+
+    @property
+    def client(self) -> Client:
+        """Return the client, connected with the first use."""
+        self._notice_fork()
+        with self._lock:
+            if self._client is None:
+                self._client = Client(
+                    self._connect,
+                    where=self.where,
+                    group=self.group,
+                    pid=self._pid,
+                    ttl=self.ttl,
+                    capacity=self.capacity,
+                    patience=self.patience,
+                    token=self.token,
+                    registry=self.registry,
+                    dependencies=self.dependencies,
+                )
+                _at_exit(self)
+            return self._client
+
+    def handle(self, id: str, promise: PromiseRecord | None = None) -> Handle[Any]:
+        """Return a handle; with a settled record one that knows its result."""
+        if promise is None or promise.state == "pending":
+            return Handle(id, self._subscribe)
+        known: Future[PromiseRecord] = Future()
+        known.set_result(promise)
+        return Handle(id, lambda _id: known)
+
+    def stop(self, seconds: float) -> None:
+        """Stop the client; the next use makes a new one. Until then calls still use it."""
+        self._notice_fork()
+        with self._lock:
+            client = self._client
+        if client is None:
+            return
+        client.stop(seconds)
+        with self._lock:
+            if self._client is client:
+                self._client = None
+
+    def _subscribe(self, id: str) -> Future[PromiseRecord]:
+        return self.client.subscribe(id)
+
+    def _notice_fork(self) -> None:
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        self._lock = threading.Lock()  # the parent's may have been held
+        self._client = None  # its threads stayed behind
+        self._pid = self._given_pid or _default_pid()
+
+
+_living: weakref.WeakSet[Shared] = weakref.WeakSet()
+
+
+def _at_exit(shared: Shared) -> None:
+    if not _living:
+        atexit.unregister(_leave)
+        atexit.register(_leave)
+    _living.add(shared)
+
+
+def _leave() -> None:
+    for shared in list(_living):
+        shared.stop(_EXIT_SECONDS)
+
+
+def _default_pid() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,228 @@
+"""Whole programs: how they begin, end, are interrupted, and what they leave on stderr."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import textwrap
+import time
+
+import pytest
+
+from tests.processes.children import until
+
+
+@pytest.fixture
+def program(children, server, group):
+    """Return a runner of a program whose ``resonate`` is a client in the group of the test."""
+
+    def run(text, url=None):
+        path = children.folder / f"program-{len(children.all)}.py"
+        start = f"from resonate import Resonate\nresonate = Resonate.remote({url or server.url!r}, group={group!r})\n"
+        path.write_text(start + textwrap.dedent(text))
+        return children.spawn("program", path)
+
+    return run
+
+
+WORKER = """
+    import time, sys
+    @resonate.register
+    def work(ctx, seconds=0):
+        print("started", ctx.id, flush=True)
+        time.sleep(seconds)
+        print("ended", ctx.id, flush=True)
+        return ctx.id
+"""
+
+
+def test_a_program_that_only_calls_ends_at_once_and_says_nothing(program, remote, group):
+    child = program(f"resonate.begin_rpc({group!r}, 'f', 1)")
+    before = time.monotonic()
+    assert child.wait(5) == 0
+    assert time.monotonic() - before < 3
+    assert child.lines == []
+    resonate = remote()
+    resonate.register(lambda ctx, number: number, name="f")
+    resonate.start()
+    assert resonate.get(group).result(5) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "h = resonate.begin_rpc(resonate.group, 'f'); h.done()",
+        "resonate.register(lambda ctx: 1, name='f'); resonate.run(resonate.group, 'f')",
+        "resonate.start()",
+        "resonate.start(); resonate.stop()",
+        "resonate.stop()",
+        "import os; os._exit(0) if os.fork() == 0 else os.wait()",
+    ],
+)
+def test_a_program_ends_by_itself_whatever_it_did(program, text):
+    child = program(text)
+    before = time.monotonic()
+    assert child.wait(5) == 0
+    assert time.monotonic() - before < 3
+    assert child.lines == []
+
+
+def test_a_program_that_ends_gives_its_work_to_others_at_once(program, remote, group):
+    child = program(
+        WORKER
+        + f"    resonate.begin_run({group!r}, 'work', 1000)\n    sys.stdin.read()\n    time.sleep(0.3)\n"
+    )
+    other = remote()
+    other.register(lambda ctx, seconds: "other", name="work")
+    child.wait_for("started")
+    other.start()
+    assert child.wait(5) == 0
+    assert other.get(group).result(0.9) == "other"
+
+
+def test_ctrl_c_ends_a_worker_whose_function_blocks(program, remote, group):
+    child = program(
+        WORKER + "    import threading\n    resonate.start()\n    threading.Event().wait()\n"
+    )
+    other = remote()
+    handle = other.begin_rpc(group, "work", 1000)
+    child.wait_for("started")
+    other.register(lambda ctx, seconds: "other", name="work")
+    other.start()
+    sent = child.send(signal.SIGINT)
+    assert child.wait(5) == -signal.SIGINT
+    assert time.monotonic() - sent < 2
+    assert "KeyboardInterrupt" in child.lines
+    assert handle.result(0.9) == "other"
+
+
+def test_ctrl_c_ends_who_waits_for_a_result(program, group):
+    child = program(f"print('waiting', flush=True)\nresonate.rpc({group!r}, 'nobody')")
+    child.wait_for("waiting")
+    time.sleep(0.2)
+    sent = child.send(signal.SIGINT)
+    assert child.wait(5) == -signal.SIGINT
+    assert time.monotonic() - sent < 2
+    assert "KeyboardInterrupt" in child.lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_until_signal_lets_functions_end_and_exits_cleanly(program, remote, group, number):
+    child = program(WORKER + "    resonate.run_until_signal()\n    print('over')\n")
+    caller = remote()
+    handle = caller.begin_rpc(group, "work", 0.5)
+    child.wait_for("started")
+    child.send(number)
+    assert child.wait(5) == 0
+    assert child.lines == [f"started {group}", f"ended {group}", "over"]
+    assert handle.result(1) == group
+
+
+def test_run_until_signal_hands_over_what_does_not_end_in_time(program, remote, group):
+    child = program(WORKER + "    resonate.run_until_signal(timeout=0.2)\n    print('over')\n")
+    other = remote()
+    handle = other.begin_rpc(group, "work", 1000)
+    child.wait_for("started")
+    other.register(lambda ctx, seconds: "other", name="work")
+    other.start()
+    child.send(signal.SIGTERM)
+    assert child.wait(5) == 0
+    assert "over" in child.lines
+    assert handle.result(0.9) == "other"
+
+
+def test_a_second_signal_ends_a_drain(program, remote, group):
+    child = program(WORKER + "    resonate.run_until_signal()\n")
+    remote().begin_rpc(group, "work", 1000)
+    child.wait_for("started")
+    child.send(signal.SIGINT)
+    time.sleep(0.2)
+    assert child.running
+    child.send(signal.SIGINT)
+    before = time.monotonic()
+    assert child.wait(5) == -signal.SIGINT
+    assert time.monotonic() - before < 2
+    assert "KeyboardInterrupt" in child.lines
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
+@pytest.mark.parametrize("how", ["os.fork", "multiprocessing"])
+def test_a_forked_process_is_a_client_of_its_own(program, group, how):
+    text = f"""
+        import os, sys, multiprocessing
+        def child():
+            assert resonate.pid != pid, "another process is another pid"
+            print(resonate.begin_rpc({group!r} + "c", "f").done(), flush=True)
+        pid = resonate.pid
+        resonate.begin_rpc({group!r}, "f").done()
+        if {how!r} == "os.fork":
+            if os.fork() == 0:
+                child()
+                sys.exit()
+            os.wait()
+        else:
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start()
+            process.join()
+        print(resonate.get({group!r} + "c").done())
+        assert resonate.pid == pid
+    """
+    child = program(text)
+    assert child.wait(10) == 0
+    assert child.lines == ["False", "False"]
+
+
+def test_a_worker_serves_on_when_functions_do_their_worst(program, remote, group):
+    child = program("""
+        import asyncio, sys, threading
+        @resonate.register
+        def worst(ctx, kind):
+            if kind == "exit": sys.exit(1)
+            if kind == "interrupt": raise KeyboardInterrupt
+            if kind == "thread": threading.Thread(target=lambda: 1 / 0).start()
+            if kind == "recursion": return worst(ctx, kind)
+            if kind == "callback": asyncio.get_running_loop().call_soon(sys.exit)
+            if kind == "task": asyncio.create_task(exit_later())
+            return kind
+        async def exit_later(): sys.exit(1)
+        @resonate.register
+        async def worst_async(ctx, kind):
+            return worst.func(ctx, kind)
+        resonate.run_until_signal()
+    """)
+    caller = remote()
+    kinds = ["exit", "interrupt", "recursion", "thread", "callback", "task"]
+    for number, kind in enumerate(kinds[:4] + kinds * 2):
+        handle = caller.begin_rpc(
+            f"{group}{number}", "worst" if number < 4 else "worst_async", kind
+        )
+        if kind in kinds[:3]:
+            with pytest.raises(Exception, match=r"SystemExit|KeyboardInterrupt|recursion"):
+                handle.result(5)
+        else:
+            assert handle.result(5) == kind
+    child.send(signal.SIGTERM)
+    assert child.wait(5) == 0
+
+
+def test_nothing_is_said_at_the_end_of_a_program_with_running_functions(program):
+    child = program("""
+        import asyncio, time
+        @resonate.register
+        async def forever(ctx):
+            print("started", flush=True)
+            await asyncio.sleep(1000)
+        @resonate.register
+        def block(ctx):
+            print("started", flush=True)
+            time.sleep(1000)
+        for number in range(3):
+            forever.begin_run(f"{resonate.group}a{number}")
+            block.begin_run(f"{resonate.group}b{number}")
+        time.sleep(0.5)
+    """)
+    assert child.wait(10) == 0
+    until(lambda: len(child.lines) >= 6)
+    said = [line for line in child.lines if line != "started"]
+    assert said == ["releasing 6 executions that did not finish in time"]

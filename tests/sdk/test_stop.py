@@ -1,0 +1,373 @@
+"""``stop``: what it waits for, what it hands back, what it leaves behind (nothing)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+
+from resonate import Resonate
+from resonate.errors import RemoteError, ResonateShutdownError
+from resonate.sdk import client, pool
+from tests.processes.children import until
+from tests.sdk.proxy import HANG, only
+
+
+def threads():
+    return [each.name for each in threading.enumerate() if each.name.startswith("resonate")]
+
+
+class Work:
+    """A function that tells when it has begun and ends when it may."""
+
+    def __init__(self):
+        self.started = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self, _ctx):
+        self.started.set()
+        self.go.wait(10)
+        return "worked"
+
+
+@pytest.fixture
+def work():
+    found = Work()
+    yield found
+    found.go.set()
+
+
+def registered(resonate, work, name="work"):
+    resonate.register(lambda ctx: work(ctx), name=name)  # noqa: PLW0108  # it is no function
+    return resonate
+
+
+def test_stop_of_what_was_never_used_does_nothing():
+    Resonate.local().stop()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("kind", ["def", "async def", "both"])
+def test_stop_leaves_no_thread_behind(kind):
+    resonate = Resonate.local()
+    if kind != "async def":
+        resonate.register(lambda ctx: 1, name="f")
+        resonate.run("a", "f")
+    if kind != "def":
+
+        @resonate.register
+        async def g(ctx):
+            await asyncio.sleep(0)
+
+        g.run("b")
+    assert threads() != []
+    resonate.stop()
+    until(lambda: threads() == [])
+    resonate.stop()
+
+
+def test_stop_of_a_client_of_a_server_leaves_nothing_behind(remote, group):
+    before = threading.active_count()
+    resonate = remote()
+    resonate.register(lambda ctx: 1, name="f")
+    resonate.start()
+    for number in range(50):
+        assert resonate.rpc(f"{group}{number}", "f") == 1
+    resonate.stop()
+    until(lambda: threading.active_count() == before)
+
+
+def test_a_client_can_be_thrown_away_after_stop():
+    resonate = Resonate.local()
+    resonate.register(lambda ctx: 1, name="f")
+    resonate.run("a", "f")
+    resonate.stop()
+    gone = weakref.ref(resonate._shared)
+    del resonate
+    until(lambda: gc.collect() >= 0 and gone() is None)
+
+
+def test_memory_does_not_grow_with_calls(local):
+    local.register(lambda ctx: 1, name="f")
+    local.start()
+
+    def calls(name):
+        for number in range(200):
+            local.rpc(f"{name}{number}", "f")
+            local.begin_run(f"{name}.{number}", "f")
+        until(lambda: not local._shared.client._worker._held)
+        gc.collect()
+        modules = [str(type(each).__module__) for each in gc.get_objects()]
+        return sum(module.startswith("resonate.sdk") for module in modules)
+
+    first = calls("a")
+    assert calls("b") <= first + 20
+    ours = local._shared.client
+    assert ours._listeners._futures == {}
+    assert len(ours._worker._timers) <= 2
+
+
+def test_stop_waits_for_what_runs(local, work):
+    handle = registered(local, work).begin_run("id", "work")
+    handle.done()
+    assert work.started.wait(5)
+    threading.Timer(0.2, work.go.set).start()
+    before = time.monotonic()
+    local.stop(5)
+    assert 0.15 < time.monotonic() - before < 3
+    assert handle.result(0) == "worked"
+
+
+def test_stop_releases_what_does_not_end_in_time(remote, group, work, caplog):
+    first = registered(remote(), work)
+    first.start()
+    handle = first.begin_rpc(group, "work")
+    assert not handle.done()
+    assert work.started.wait(5)
+    second = remote()
+    second.register(lambda ctx: "second", name="work")
+    second.start()
+    before = time.monotonic()
+    first.stop(0.1)
+    assert time.monotonic() - before < 1
+    assert second.get(group).result(1) == "second"
+    assert any("releasing 1 executions" in each for each in caplog.messages)
+    with pytest.raises(ResonateShutdownError):
+        handle.result(1)
+
+
+def test_stop_cancels_async_functions_that_do_not_end_in_time(local):
+    started, cancelled = threading.Event(), []
+
+    @local.register
+    async def forever(ctx):
+        started.set()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            cancelled.append(ctx.id)
+
+    forever.begin_run("id")
+    assert started.wait(5)
+    local.stop(0)
+    assert cancelled == ["id"]
+    until(lambda: threads() == [])
+
+
+def test_stop_hands_back_what_has_not_started(remote, group, work):
+    first = registered(remote(concurrency=1), work)
+    first.begin_run(group + "1", "work")
+    waiting = [first.begin_run(f"{group}w{number}", "work") for number in range(3)]
+    assert work.started.wait(5)
+    second = remote()
+    second.register(lambda ctx: "second", name="work")
+    second.start()
+    stopping = threading.Thread(target=first.stop)
+    stopping.start()
+    assert [second.get(handle.id).result(2) for handle in waiting] == ["second"] * 3
+    assert stopping.is_alive()
+    work.go.set()
+    stopping.join(5)
+    assert second.get(group + "1").result(2) == "worked"
+
+
+def test_nothing_new_is_taken_while_stopping(remote, group, work):
+    worker = registered(remote(), work)
+    taken = []
+    worker.register(lambda ctx: taken.append(ctx.id), name="other")
+    worker.start()
+    worker.begin_rpc(group, "work")
+    assert work.started.wait(5)
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    until(lambda: worker._shared.client._worker._draining)
+    caller = remote(group=group + "c").options(target=group)
+    handle = caller.begin_rpc(group + "2", "other")
+    with pytest.raises(TimeoutError):
+        handle.result(0.3)
+    work.go.set()
+    stopping.join(5)
+    assert taken == []
+    worker.start()
+    assert handle.result(5) is None
+    assert taken == [group + "2"]
+
+
+def test_a_function_may_make_calls_while_its_worker_stops(remote, group, work):
+    helper = remote(group=group + "h")
+    helper.register(lambda ctx: "helped", name="help")
+    helper.start()
+    worker = remote()
+
+    @worker.register
+    def call(ctx):
+        work(ctx)
+        return worker.options(target=group + "h").rpc(f"{group}.1", "help")
+
+    worker.start()
+    worker.begin_rpc(group, "call")
+    assert work.started.wait(5)
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    until(lambda: worker._shared.client._worker._draining)
+    work.go.set()
+    stopping.join(5)
+    assert helper.get(group).result(1) == "helped"
+
+
+def test_start_after_stop_works_again(remote, group):
+    worker = remote()
+    worker.register(lambda ctx: "done", name="f")
+    for number in range(3):
+        worker.start()
+        worker.start()
+        assert worker.rpc(f"{group}{number}", "f") == "done"
+        worker.stop()
+        worker.stop()
+
+
+def test_a_handle_of_before_works_after_stop(remote, group):
+    worker = remote()
+    worker.register(lambda ctx: "done", name="f")
+    handle = worker.begin_rpc(group, "f")
+    worker.stop()
+    worker.start()
+    assert handle.result(5) == "done"
+
+
+def test_a_second_stop_that_is_less_patient_wins(local, work):
+    registered(local, work).begin_run("id", "work")
+    assert work.started.wait(5)
+    first = threading.Thread(target=local.stop, args=(30,))
+    first.start()
+    until(lambda: local._shared.client._worker._draining)
+    before = time.monotonic()
+    local.stop(0.1)
+    first.join(2)
+    assert not first.is_alive()
+    assert time.monotonic() - before < 2
+
+
+def test_a_function_may_stop_its_own_client(local):
+    @local.register
+    def stop(ctx):
+        local.stop(0.2)
+        return "stopped"
+
+    handle = stop.begin_run("id")
+    with pytest.raises(ResonateShutdownError):
+        handle.result(5)
+
+
+def test_functions_that_end_after_the_stop_do_no_harm(make, work):
+    resonate = registered(make(Resonate.local()), work)
+    resonate.begin_run("id", "work")
+    assert work.started.wait(5)
+    resonate.stop(0)
+    work.go.set()
+    until(lambda: threads() == [])
+
+
+def test_an_async_function_that_blocks_its_loop_does_not_block_the_stop(local, work, monkeypatch):
+    monkeypatch.setattr(pool, "_JOIN_SECONDS", 0.3)
+
+    @local.register
+    async def wrong(ctx):
+        work(ctx)
+
+    wrong.begin_run("id")
+    assert work.started.wait(5)
+    before = time.monotonic()
+    local.stop(0)
+    assert time.monotonic() - before < 2
+    work.go.set()
+    until(lambda: threads() == [])
+
+
+def test_calls_that_race_with_stop_end_one_way_or_the_other(remote, group):
+    resonate = remote()
+    resonate.register(lambda ctx: 1, name="f")
+    resonate.start()
+    over = threading.Event()
+    unexpected = []
+
+    def call(thread):
+        number = 0
+        while not over.is_set():
+            number += 1
+            try:
+                assert resonate.rpc(f"{group}.{thread}.{number}", "f") == 1
+            except ResonateShutdownError:
+                pass
+            except BaseException as error:  # noqa: BLE001  # shown by the test
+                unexpected.append(error)
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+    for caller in callers:
+        caller.start()
+    for _ in range(5):
+        resonate.start()
+        time.sleep(0.03)
+        resonate.stop()
+    resonate.start()
+    over.set()
+    for caller in callers:
+        caller.join(10)
+        assert not caller.is_alive()
+    assert unexpected == []
+
+
+# --- without the server ---------------------------------------------------------------------------
+
+
+def test_stop_does_not_hang_while_the_server_is_gone(children, make, work, monkeypatch):
+    monkeypatch.setattr(client, "_GOODBYE_SECONDS", 0.3)
+    server = children.server(durable=False)
+    resonate = registered(make(Resonate.remote(server.url)), work)
+    handle = resonate.begin_run("id", "work")
+    waiting = resonate.options(target="nobody").begin_rpc("other", "f")
+    assert not handle.done()
+    assert not waiting.done()
+    assert work.started.wait(5)
+    server.kill()
+    work.go.set()
+    before = time.monotonic()
+    resonate.stop(0.5)
+    assert time.monotonic() - before < 2
+    for each in (handle, waiting):
+        with pytest.raises(ResonateShutdownError):
+            each.result(1)
+    until(lambda: threads() == [])
+
+
+def test_stop_does_not_hang_while_the_server_does_not_answer(
+    remote, group, proxy, work, monkeypatch
+):
+    monkeypatch.setattr(client, "_GOODBYE_SECONDS", 0.3)
+    resonate = registered(remote(proxy.url), work)
+    resonate.begin_run(group, "work")
+    assert work.started.wait(5)
+    proxy.rule = only("task.fulfill", HANG)
+    work.go.set()
+    before = time.monotonic()
+    resonate.stop(0.3)
+    assert time.monotonic() - before < 2
+
+
+def test_an_error_of_a_function_is_delivered_during_the_stop(local, work):
+    @local.register
+    def fail(ctx):
+        work(ctx)
+        raise LookupError("late")
+
+    handle = fail.begin_run("id")
+    handle.done()
+    assert work.started.wait(5)
+    threading.Timer(0.1, work.go.set).start()
+    local.stop(5)
+    with pytest.raises((LookupError, RemoteError), match="late"):
+        handle.result(1)
