@@ -33,6 +33,7 @@ ARROWS = {
     "local": {"protocol", "core", "store", "engine", "sdk"},
     "testing": {"resonate", "protocol", "sdk", "local"},
     "resonate": {"protocol", "sdk", "local", "testing"},
+    "errors": {"sdk"},
     "__main__": {"cli"},
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from resonate.core import machine, steps
@@ -20,10 +20,11 @@ from resonate.protocol.envelope import Refusal
 from tests.core.walk import IDS, STARTS, Walk, carry_out
 from tests.core.world import World, parse, reply
 
-MOVES = 40
+MOVES = st.integers(1, 60)  # drawn first, so that a failure shrinks by whole moves
 bounded = settings(
     max_examples=25,  # more of them is a matter of patience: nothing else depends on it
     deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # to explain takes minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -37,10 +38,10 @@ def drawing(data):
 
 
 @settings(bounded, max_examples=60)
-@given(data=st.data(), now=st.sampled_from(STARTS))
-def test_all_properties_hold_of_every_step(data, now):
+@given(data=st.data(), now=st.sampled_from(STARTS), moves=MOVES)
+def test_all_properties_hold_of_every_step(data, now, moves):
     walk = Walk(drawing(data), now)
-    for _ in range(MOVES):
+    for _ in range(moves):
         walk.move()
 
 
@@ -110,29 +111,30 @@ EXPECTED = {
 
 
 @bounded
-@given(data=st.data(), now=st.sampled_from(STARTS))
-def test_whole_requests_keep_the_properties_of_a_state_and_leave_nobody_waiting(data, now):
+@given(data=st.data(), now=st.sampled_from(STARTS), moves=MOVES)
+def test_whole_requests_keep_the_properties_of_a_state_and_leave_nobody_waiting(data, now, moves):
     walk = Walk(drawing(data), now)
     world = walk.world
-    for _ in range(MOVES):
+    for _ in range(moves):
         if walk.pick((False, False, False, True)):
             walk.pass_time()
             world.advance()
         else:
-            world.call(*(request := walk.any_request())[:1], **request[1])
+            kind, fields = walk.any_request()
+            world.call(kind, **fields)
         check_state(world.objects, world.now)
         for each in world.objects.values():
             assert not steps.is_unfinished(each), "who awaits a settled promise is woken with it"
 
 
 @bounded
-@given(data=st.data())
-def test_a_batch_is_its_requests_one_after_another_and_a_step_can_be_undone(data):
+@given(data=st.data(), moves=MOVES)
+def test_a_batch_is_its_requests_one_after_another_and_a_step_can_be_undone(data, moves):
     walk = Walk(drawing(data), 1_000)
     one_by_one, batch = walk.world, State({}, 1_000)
     for promise_id in IDS:
         batch.objects[promise_id] = None
-    for _ in range(MOVES):
+    for _ in range(moves):
         kind, fields = walk.any_request()
         request = parse(kind, fields)
         if isinstance(request, Refusal):
@@ -150,11 +152,11 @@ def test_a_batch_is_its_requests_one_after_another_and_a_step_can_be_undone(data
 
 
 @bounded
-@given(data=st.data(), now=st.sampled_from(STARTS))
-def test_projecting_and_writing_the_deadline_give_equal_answers(data, now):
+@given(data=st.data(), now=st.sampled_from(STARTS), moves=MOVES)
+def test_projecting_and_writing_the_deadline_give_equal_answers(data, now, moves):
     walk = Walk(drawing(data), now)
     lazy, eager = walk.world, World(now)
-    for _ in range(MOVES):
+    for _ in range(moves):
         if walk.pick((False, False, True)):
             walk.pass_time()
             eager.now = lazy.now
@@ -181,10 +183,10 @@ ABSORBING = {
 
 
 @bounded
-@given(data=st.data(), now=st.sampled_from(STARTS))
-def test_said_twice_a_request_changes_nothing_more(data, now):
+@given(data=st.data(), now=st.sampled_from(STARTS), moves=MOVES)
+def test_said_twice_a_request_changes_nothing_more(data, now, moves):
     walk = Walk(drawing(data), now)
-    for _ in range(MOVES // 2):
+    for _ in range(moves):
         walk.move()
     walk.settle_down()
     world = walk.world
@@ -201,10 +203,10 @@ def test_said_twice_a_request_changes_nothing_more(data, now):
 
 
 @bounded
-@given(data=st.data(), now=st.sampled_from(STARTS))
-def test_in_the_end_everything_is_settled_and_nobody_waits(data, now):
+@given(data=st.data(), now=st.sampled_from(STARTS), moves=MOVES)
+def test_in_the_end_everything_is_settled_and_nobody_waits(data, now, moves):
     walk = Walk(drawing(data), now)
-    for _ in range(MOVES):
+    for _ in range(moves):
         walk.move()
     world = walk.world
     world.now = 2**63 - 1

@@ -1,0 +1,427 @@
+"""What the documentation names exists, and what exists is documented.
+
+Pages are read as text: what is in backticks or in a code block counts as named.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import resonate
+import resonate.errors
+from resonate.cli.main import resonate as command
+from resonate.gateway.app import application, discovery
+from resonate.protocol import limits
+from resonate.protocol.requests import KINDS
+from resonate.sdk.context import Info
+from tests.cli.servers import Server
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "resonate"
+PAGES = sorted(
+    path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md") for path in ROOT.glob(pattern)
+)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+# Bounds of the server's own work: no client can tell that they are there.
+INTERNAL_LIMITS = {
+    "INT64_MAX", "INT64_MIN",  # named as powers of two
+    "STEP_OBJECTS_MAX",
+    "TIMER_HORIZON_MS", "TIMER_ENTRIES_MAX", "TIMER_NAP_MS_MAX",
+}  # fmt: skip
+
+
+def page(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(text, title):
+    """Return what stands under a heading, up to the next one of its level or above."""
+    found = re.search(rf"^(#+) {re.escape(title)}\n", text, re.MULTILINE)
+    assert found, title
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def spans(text):
+    """Return what is in backticks."""
+    return re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
+
+
+def code(text):
+    """Return what is in backticks, and every line of every code block."""
+    lines = [line for _, block in BLOCK.findall(text) for line in block.splitlines()]
+    return [*spans(text), *lines]
+
+
+def names(text):
+    """Return the words in backticks."""
+    return {word for span in spans(text) for word in re.findall(r"\w+", span)}
+
+
+def rows(text):
+    """Return the cells of every row of every table."""
+    return [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+# ----------------------------------------------------------------------------- pages as such
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path):
+    for link in LINK.findall(BLOCK.sub("", path.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, link
+
+
+def slug(heading):
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [each for each in PAGES if each.name not in ("CHANGELOG.md", "CONTRIBUTING.md")],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_pages_end_with_where_to_go_next(path):
+    headings = re.findall(r"^## (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[-1] == "Where to go next"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_python_in_pages_compiles_and_imports_what_exists(path):
+    for language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+        if language != "python":
+            continue
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "resonate":
+                assert {alias.name for alias in node.names} <= set(resonate.__all__)
+
+
+def test_every_page_of_docs_is_reached_from_the_readme():
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in LINK.findall(page("README.md"))}
+    assert {path for path in PAGES if path.is_relative_to(ROOT / "docs")} <= linked
+
+
+# ----------------------------------------------------------------------------- command line
+
+
+def options(name):
+    return {flag for option in command.commands[name].params for flag in option.opts}
+
+
+def flags(text):
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
+
+
+def test_reference_of_the_command_line_has_every_verb():
+    headings = re.findall(r"^## resonate (\w+)$", page("docs/reference/cli.md"), re.MULTILINE)
+    assert sorted(headings) == sorted(command.commands)
+
+
+def test_reference_of_the_command_line_has_every_option_with_its_default():
+    text = page("docs/reference/cli.md")
+    table = {row[0].strip("`").split()[0]: row for row in rows(section(text, "resonate serve"))}
+    serve = {option.opts[0]: option for option in command.commands["serve"].params}
+    assert {flag for flag in table if flag.startswith("-")} - {"---"} == set(serve)
+    for flag, option in serve.items():
+        if option.default is not None and flag != "--url":
+            assert table[flag][1] == f"`{option.default}`"
+    assert options("dev") == options("serve") - {"--db"}
+    assert options("demo") == set()
+
+
+def test_reference_of_the_command_line_has_no_other_option():
+    named = {flag for span in spans(page("docs/reference/cli.md")) for flag in flags(span)}
+    named -= {"-wal", "-shm", "-m"}
+    assert named == options("serve") | {"--version", "--help", "-h"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_in_pages_exist(path):
+    for text in code(path.read_text(encoding="utf-8")):
+        for verb, rest in re.findall(r"(?:^|/bin/|-m )resonate ([a-z]+)\b(.*)", text):
+            assert verb in command.commands, text
+            assert flags(rest.partition("  ")[0]) <= options(verb), text
+        for verb in re.findall(r"dev\.py ([a-z]+)\b", text):
+            assert verb in verbs(), text
+
+
+def verbs():
+    spec = importlib.util.spec_from_file_location("dev", ROOT / "dev.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.VERBS
+
+
+# ------------------------------------------------------------------------------- environment
+
+
+def variables():
+    """Return the environment variables that the package and its task runner name."""
+    found = set()
+    for path in [*SOURCE.rglob("*.py"), ROOT / "dev.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Constant(value=str(value)) if re.fullmatch(r"RESONATE_[A-Z_]+", value):
+                    found.add(value)
+                case (
+                    ast.Call(
+                        func=ast.Attribute(value=ast.Attribute(attr="environ")),
+                        args=[ast.Constant(value=str(value)), *_],
+                    )
+                    | ast.Subscript(
+                        value=ast.Attribute(attr="environ"), slice=ast.Constant(value=str(value))
+                    )
+                ):
+                    found.add(value)
+    return found
+
+
+def test_configuration_has_every_environment_variable_and_no_other():
+    named = {span for span in spans(page("docs/reference/configuration.md")) if span.isupper()}
+    assert named == variables()
+    assert "RESONATE_URL" in named
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_environment_variables_in_pages_exist(path):
+    named = set(re.findall(r"RESONATE_[A-Z_]+", path.read_text(encoding="utf-8")))
+    assert named <= variables()
+
+
+def test_configuration_names_loggers_that_exist():
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    made = set(re.findall(r'getLogger\("(resonate[.\w]*)"\)', text))
+    named = {each for each in spans(page("docs/reference/configuration.md")) if "resonate." in each}
+    assert named == made - {"resonate"}
+
+
+# ------------------------------------------------------------------------------------ limits
+
+
+def constants():
+    return {name: value for name, value in vars(limits).items() if name.isupper()}
+
+
+def test_reference_of_limits_has_every_limit_with_its_value():
+    table = {row[0].strip("`"): row[1] for row in rows(page("docs/reference/limits.md"))}
+    text = page("docs/reference/limits.md")
+    for name, value in constants().items():
+        if name in INTERNAL_LIMITS:
+            continue
+        assert name in names(text), name
+        cell = table.get(name, text)
+        for each in value if isinstance(value, tuple) else [value]:
+            assert f"{each:,}" in cell, name
+
+
+def test_reference_of_limits_has_no_other():
+    named = {
+        name for name in names(page("docs/reference/limits.md")) if name.isupper() and "_" in name
+    }
+    assert named <= set(constants())
+    assert set(constants()) >= INTERNAL_LIMITS
+
+
+# ---------------------------------------------------------------------------------- http api
+
+
+def test_http_reference_has_every_request_kind_and_no_other():
+    text = page("docs/reference/http-api.md")
+    first = {row[0].strip("`") for row in rows(section(text, "Promises") + section(text, "Tasks"))}
+    kinds = {each for each in first if re.fullmatch(r"(promise|task)\.\w+", each)}
+    assert kinds == set(KINDS)
+
+
+def test_http_reference_has_every_field_of_every_request():
+    text = page("docs/reference/http-api.md")
+    table = {row[0].strip("`"): row for row in rows(text)}
+    for kind, request in KINDS.items():
+        data = inspect.get_annotations(request, eval_str=True)["data"]
+        fields = set(data.__struct_encode_fields__)
+        assert set(re.findall(r"`(\w+)\??`", table[kind][1])) >= fields, kind
+
+
+def test_http_reference_has_every_route():
+    paths = {row[0].strip("`").split()[-1] for row in rows(page("docs/reference/http-api.md"))}
+    for route in application(None).routes:
+        path = route.path
+        if "rest:path" not in path and path not in ("/promises", "/tasks", "/schedules"):
+            assert path in paths
+    assert "/poll/{group}/{id}" in paths
+
+
+def test_http_reference_has_every_extension_and_status():
+    text = page("docs/reference/http-api.md")
+    for parameter in [*discovery()["extensions"]["poll"], "ttl"]:
+        assert parameter in names(section(text, "Poll"))
+    core = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "core").glob("*.py"))
+    doors = page("src/resonate/protocol/envelope.py") + page("src/resonate/gateway/exchange.py")
+    used = {
+        *re.findall(r"Answer\((\d{3})", core),
+        *re.findall(r"(?:return|Refusal\() ?(\d{3})", doors),
+    }
+    assert used | {"413", "500", "503"} <= {row[0] for row in rows(section(text, "Envelope"))}
+
+
+# --------------------------------------------------------------------------------------- sdk
+
+
+@pytest.mark.parametrize("name", resonate.__all__)
+def test_sdk_reference_has_every_public_member(name):
+    known = names(section(page("docs/reference/sdk.md"), name))
+    public = {each for each in dir(getattr(resonate, name)) if not each.startswith("_")}
+    assert public - {"remote", "local"} <= known
+    assert public
+
+
+def test_sdk_reference_has_every_argument():
+    text = section(page("docs/reference/sdk.md"), "Resonate")
+    for function in (
+        resonate.Resonate,
+        resonate.Resonate.remote,
+        resonate.Resonate.local,
+        resonate.Resonate.options,
+        resonate.Resonate.register,
+        resonate.Resonate.stop,
+    ):
+        arguments = set(inspect.signature(function).parameters) - {"self"}
+        assert arguments <= names(text), function
+
+
+def test_sdk_reference_has_the_defaults():
+    table = {
+        row[0].strip("`"): row[1]
+        for row in rows(section(page("docs/reference/sdk.md"), "Making one"))
+    }
+    parameters = inspect.signature(resonate.Resonate).parameters
+    for name in ("ttl", "concurrency", "patience"):
+        assert float(table[name]) == parameters[name].default
+    assert table["group"] == f'`"{parameters["group"].default}"`'
+
+
+def test_sdk_reference_has_the_facts_of_a_context():
+    assert set(Info.__struct_fields__) <= names(section(page("docs/reference/sdk.md"), "Context"))
+
+
+def test_sdk_reference_has_every_error_and_no_other():
+    table = rows(section(page("docs/reference/sdk.md"), "Errors"))
+    named = {row[0].strip("`") for row in table[2:]}
+    assert named | {"ResonateError"} == set(resonate.errors.__all__)
+
+
+# --------------------------------------------------------------------------------- internals
+
+
+def test_files_named_in_internals_exist():
+    for span in spans(page("docs/internals/hacking.md")):
+        if re.fullmatch(r"[\w/.]+\.(py|md)", span) or span.endswith("/"):
+            assert (ROOT / span).exists() or (SOURCE / span).exists(), span
+
+
+# ------------------------------------------------------------------- programs in the pages
+
+
+@pytest.mark.slow
+def test_programs_for_local_use_run(tmp_path):
+    """The first prints what its comment says; with the two tests after it, it is a test module."""
+    blocks = [block for _, block in BLOCK.findall(page("docs/how-to/run-locally.md"))]
+    (tmp_path / "test_page.py").write_text("\n".join(blocks[:3]))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "test_page.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert done.stdout.startswith("hello Ada\n")
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_tutorial_goes_as_it_says(tmp_path):
+    blocks = [
+        block for language, block in BLOCK.findall(page("docs/tutorial.md")) if language == "python"
+    ]
+    worker, call = blocks
+    (tmp_path / "worker.py").write_text(worker)
+    (tmp_path / "call.py").write_text(call.replace("20", "3"))
+
+    with Server("serve", "--port", "0", cwd=tmp_path) as server:
+        environment = {**os.environ, "RESONATE_URL": server.url, "PYTHONUNBUFFERED": "1"}
+
+        def run(*arguments, stdout=subprocess.PIPE):
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                env=environment,
+                cwd=tmp_path,
+                text=True,
+                stdout=stdout,
+            )
+
+        def result_of(id):
+            out, _ = run("call.py", id).communicate(timeout=30)
+            first, second = out.splitlines()
+            assert first == f"{id} is durable"
+            assert second.startswith("counted to 3 in process ")
+            return int(second.split()[-1])
+
+        log = tmp_path / "workers.log"
+        with (
+            log.open("w") as stdout,
+            run("worker.py", stdout=stdout) as one,
+            run("worker.py", stdout=stdout) as two,
+        ):
+            try:
+                process = result_of("first")
+                assert process in (one.pid, two.pid)
+                assert result_of("first") == process
+
+                with run("call.py", "second") as caller:
+                    assert caller.stdout.readline() == "second is durable\n"
+                    counting = process_that_says("second: 1 of 3", log)
+                    victim, survivor = (one, two) if counting == one.pid else (two, one)
+                    victim.kill()
+                    assert caller.stdout.readline() == f"counted to 3 in process {survivor.pid}\n"
+
+                survivor.send_signal(signal.SIGINT)
+                assert survivor.wait(timeout=20) == 0
+            finally:
+                one.kill()
+                two.kill()
+
+
+def process_that_says(text, log):
+    """Wait until a worker says it; return which process that is."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for line in log.read_text().splitlines():
+            if text in line:
+                return int(re.search(r"process (\d+)", line)[1])
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
