@@ -23,17 +23,19 @@ from tests.core.world import ANY, CALLER, Reply, World, action, callback, parse,
 IDS = ("a", "b", "c", "a:1", "t:é", "p:notify:http://h", "\U0001f600 \x7f\u2028")
 PIDS = ("w", "v")
 ADDRESSES = (CALLER, "http://h", "POLL://any@a%20b/c%2Fd")
-TARGETS = (None, ANY, ANY, "poll://uni@g/w", "http://h/x")
+TARGETS = (None, None, ANY, ANY, ANY, "poll://uni@g/w", "http://h/x")
 DEADLINES = (*(50, 1_000, 9_999) * 4, -1, 0, 1, 5, 20, 2**53 - 1, INT64_MAX)  # from now
 TTLS = (1, 5, 50, INT64_MAX)
 DELAYS = (None, 0, 1, 7, 86_400_000)
 STATES = ("resolved", "rejected", "rejected_canceled")
 VALUES = ({}, {"data": "x"}, {"headers": {"h": "\u2028"}, "data": ""})
 LIVE = ("pending", "acquired", "suspended", "halted")
-SENSIBLE = {  # by the state of a task; settling, which ends what could be interesting, is rare
-    "pending": ("task.acquire", "task.acquire", "task.halt", "promise.register_callback"),
-    "acquired": ("task.suspend", "task.suspend", "task.fence", "task.release", "task.heartbeat"),
-    "suspended": ("task.halt", "promise.settle", "promise.register_callback"),
+CALLBACK = "promise.register_callback"
+SENSIBLE = {  # by the state of a task; settling it, which ends what could be interesting, is rare
+    "open": (CALLBACK, CALLBACK, "promise.settle", "promise.register_listener"),
+    "pending": ("task.acquire", "task.acquire", "task.acquire", "task.halt", CALLBACK),
+    "acquired": (*("task.suspend",) * 4, "task.fence", "task.release", "task.heartbeat", CALLBACK),
+    "suspended": ("task.halt", "promise.settle", CALLBACK),
     "halted": ("task.continue", "promise.register_listener"),
     "fulfilled": ("promise.get", "task.create"),
 }
@@ -195,7 +197,7 @@ class Walk:
         if kind == "task.fulfill":
             return kind, {**ref, "action": action("promise.settle", **self.settlement(promise_id))}
         if kind == "task.suspend":
-            awaited = [self.likely(*LIVE) for _ in range(pick((1, 1, 2, 3)))]
+            awaited = [self.likely("open", *LIVE) for _ in range(pick((1, 1, 2, 3)))]
             return kind, {**ref, "actions": [callback(each, promise_id) for each in awaited]}
         if kind == "task.heartbeat":
             held = [self.likely("acquired") for _ in range(pick((0, 1, 3)))]
@@ -228,7 +230,7 @@ def state_of(promise: Promise, now: int) -> str:
     seen = project(promise, now)
     if seen.task is not None:
         return seen.task.state
-    return "pending" if seen.state == "pending" else "fulfilled"
+    return "open" if seen.state == "pending" else "fulfilled"
 
 
 def carry_out(request: rq.Request, state: State) -> Answer:

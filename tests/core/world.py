@@ -17,6 +17,7 @@ from resonate.core.state import State
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer, encode, respond
 from resonate.protocol.envelope import Refusal, read
+from resonate.protocol.limits import INT64_MAX
 
 NOW = 1_000
 DEADLINE = 10_000
@@ -111,6 +112,7 @@ class World:
         for promise_id in state.before:
             promise = state.objects[promise_id]
             assert promise is not None
+            assert all(0 <= each <= INT64_MAX for each in instants(promise)), "sums saturate"
             self.objects[promise_id] = promise
         check_state(self.objects, self.now)
 
@@ -119,6 +121,14 @@ class World:
         task = self.objects[task_id].task
         assert task is not None
         return task
+
+
+def instants(promise: Promise) -> list[int]:
+    """Return every instant that is stored of a promise and its task."""
+    found = [promise.timeout_at, promise.created_at, promise.settled_at]
+    if promise.task is not None:
+        found += [promise.task.expires_at, promise.task.retry_at]
+    return [each for each in found if each is not None]
 
 
 def envelope(kind: str, data: Any, corr_id: str = "c1") -> bytes:

@@ -28,7 +28,7 @@ async def test_a_claimed_task_comes_with_lease_and_promise(servers):
         await server.create("a")
         await eventually(lambda: worker.given)
         (message,) = worker.messages
-        assert message.head == {"serverUrl": server.engine.server_url}
+        assert message.head == {"serverUrl": "http://localhost:8001"}
         task, promise = message.data.task, message.data.promise
         assert (task.id, task.state, task.version, task.pid, task.ttl) == (
             ("a", "acquired", 1, "w", 70_000)

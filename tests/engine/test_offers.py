@@ -225,3 +225,16 @@ async def test_a_rest_that_ends_early_by_the_wall_clock_is_waited_out(memory, mo
             await server.release("a", version)
         back[0] = 0.1
         await eventually(lambda: len(worker.given) == 3)
+
+
+async def test_a_member_that_heartbeats_but_answers_no_offer_has_its_stream_ended(memory):
+    async with memory.start() as server:
+        deaf = offering(server, "x")
+        for each in "abc":
+            await server.create(each)
+        await eventually(lambda: deaf.member.unanswered == 3)
+        assert deaf.ended == 0
+        await server.right(rq.TaskHeartbeat(HEAD, rq.TaskHeartbeatData("x", [])))
+        assert deaf.ended == 1
+        again = offering(server, "x")
+        await eventually(lambda: set(again.given) == {"a", "b", "c"})

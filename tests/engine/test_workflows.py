@@ -259,7 +259,7 @@ async def test_registering_again_supersedes_a_waiting_unblock(servers):
         assert (await server.listen("a", "poll://uni@g/c")).promise.state == "resolved"
         caller = Worker(server, "c", capacity=0)
         await never(lambda: caller.told)
-        assert len(server.engine._unblocks) == 0
+        assert len(server.engine._delivery.unblocks) == 0
 
 
 async def test_an_unblock_prefers_the_named_connection_of_an_any_address(servers):
@@ -284,10 +284,10 @@ async def test_a_deadline_tells_its_listeners(servers):
 
 async def test_an_unblock_nobody_fetches_is_dropped_after_a_day(servers, monkeypatch):
     monkeypatch.setattr("resonate.engine.unblocks.UNBLOCK_MS_MAX", 1)
-    monkeypatch.setattr("resonate.engine.engine._OVERDUE_SECONDS", 0.01)
+    monkeypatch.setattr("resonate.engine.delivery._OVERDUE_SECONDS", 0.01)
     async with servers.start() as server:
         await server.create("a", None)
         await server.listen("a", "poll://uni@g/c")
         await server.settle("a")
-        await eventually(lambda: len(server.engine._unblocks) == 0)
+        await eventually(lambda: len(server.engine._delivery.unblocks) == 0)
         await until_told(server, "a")

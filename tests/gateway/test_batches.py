@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from resonate.core import machine
 from resonate.store.memory import MemoryStore
 from resonate.store.sqlite import SqliteStore
 from tests.gateway.servers import Server
@@ -151,6 +152,23 @@ def test_a_batch_of_which_nothing_was_carried_out_is_503(server, monkeypatch):
     assert (answer.status, statuses(answer)) == (503, [503, 400, 503])
     assert answer.headers["retry-after"] == "1"
     assert ask(server, [envelope("promise.get", {"id": "b3"})]).json[0]["head"]["status"] == 404
+
+
+@pytest.mark.parametrize(("broken", "status"), [({"x"}, 200), ({"x", "y"}, 503)])
+def test_a_batch_of_which_something_failed(server, monkeypatch, complaints, broken, status):
+    handle = machine.handle
+
+    def fail(one, state):
+        if one.data.id in broken:
+            raise ZeroDivisionError
+        return handle(one, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "handle", fail)
+        answer = ask(server, [envelope("promise.get", {"id": each}) for each in ("x", "y")])
+    expected = [500 if each in broken else 404 for each in ("x", "y")]
+    assert (answer.status, statuses(answer)) == (status, expected)
+    assert len(complaints.expected()) == len(broken)
 
 
 def test_white_space_before_a_batch(server):

@@ -95,14 +95,14 @@ def test_a_comment_on_a_silent_stream(server, monkeypatch):
     server.gone("silent")
 
 
-def test_no_comment_while_events_come(server, monkeypatch):
-    monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 0.3)
-    with server.events("/poll/busy/a?capacity=100") as events:
-        chunks = []
-        for each in range(40):
-            server.task(f"busy.{each}", "poll://any@busy")
-            chunks.append(events.chunk())
-        assert all(chunk.startswith(b"data: ") for chunk in chunks)
+def test_an_event_puts_the_comment_off(server):
+    with server.events("/poll/busy/a") as events:
+        connection = server.member("busy", "a").connection
+        silent = connection._silent_since
+        eventually(lambda: server.call(connection._loop.time) > silent + 0.01)
+        server.task("busy.1", "poll://any@busy")
+        assert events.task() == "busy.1"
+        assert connection._silent_since > silent + 0.01
     server.gone("busy")
 
 

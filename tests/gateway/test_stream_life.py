@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from resonate.gateway import stream
+from resonate.protocol.limits import UNSENT_BYTES_MAX
 from tests.gateway.wire import create, envelope, eventually, get, post, request
 
 FOREIGN, OWN = "", "?capacity=8&presence=1"
@@ -180,6 +181,14 @@ def fill(server, group, count, size):
         )
         value = {"data": "x" * size}
         server.post("promise.settle", {"id": name, "state": "resolved", "value": value})
+
+
+def test_what_is_unsent_is_bounded_on_every_connection(either):
+    with either.events("/poll/bound/a"), either.client() as client:
+        assert client.ask(get(b"/health")).status == 200
+        for each in either.connections():
+            assert either.call(each.transport.get_write_buffer_limits)[1] == UNSENT_BYTES_MAX
+    either.gone("bound")
 
 
 def test_who_does_not_read_is_given_nothing_more_and_others_get_the_work(either, monkeypatch):

@@ -112,8 +112,8 @@ class Children:
         self.all.append(child)
         return child
 
-    def server(self, *, durable: bool = True, port: int = 0) -> Server:
-        return Server(self, self.folder / "resonate.db" if durable else None, port)
+    def server(self, *options: str, durable: bool = True, port: int = 0) -> Server:
+        return Server(self, self.folder / "resonate.db" if durable else None, port, options)
 
     def worker(self, url: str, *, name: str = "worker", **settings: object) -> Worker:
         return Worker(self, url, name, settings)
@@ -137,8 +137,11 @@ class Children:
 class Server:
     """The server of the command line, on a port it keeps."""
 
-    def __init__(self, children: Children, db: Path | None, port: int) -> None:
+    def __init__(
+        self, children: Children, db: Path | None, port: int, options: tuple[str, ...]
+    ) -> None:
         self._children = children
+        self._options = ["--log-level", "warning", *options]
         self._db = db
         self._port = port
         self.start()
@@ -146,7 +149,7 @@ class Server:
     def start(self) -> None:
         verb = ["dev"] if self._db is None else ["serve", "--db", self._db]
         self.child = self._children.spawn(
-            "server", "-m", "resonate", *verb, "--port", self._port, "--log-level", "warning"
+            "server", "-m", "resonate", *verb, "--port", self._port, *self._options
         )
         self.url = self.child.wait_for(_SERVING, 20)[1]
         self._port = int(self.url.rpartition(":")[2])

@@ -70,6 +70,7 @@ def test_a_call_made_before_any_worker_starts_as_soon_as_one_joins(children, con
     assert max(delays) < 100
 
 
+@pytest.mark.slow
 def test_calls_spread_over_workers_and_all_complete(children, connect):
     server = children.server()
     workers = children.workers(server.url, 3, concurrency=2)

@@ -63,6 +63,7 @@ def test_every_killed_workers_call_starts_elsewhere_within_two_seconds(children,
     assert delays[-1] < 2
 
 
+@pytest.mark.slow
 def test_a_killed_workers_calls_all_complete(children, connect):
     server = children.server()
     resonate = connect(server.url)

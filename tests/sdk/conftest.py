@@ -43,9 +43,12 @@ def group():
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A server in memory, shared by all tests: each uses a group of its own."""
+    """A server in memory, shared by all tests: each uses a group of its own.
+
+    Its grace is long: what is handed over sooner was released by the client itself.
+    """
     children = Children(tmp_path_factory.mktemp("server"))
-    yield children.server(durable=False)
+    yield children.server("--grace-ms", "8000", durable=False)
     children.end()
 
 

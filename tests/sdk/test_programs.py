@@ -9,8 +9,6 @@ import time
 
 import pytest
 
-from tests.processes.children import until
-
 
 @pytest.fixture
 def program(children, server, group):
@@ -39,8 +37,8 @@ WORKER = """
 def test_a_program_that_only_calls_ends_at_once_and_says_nothing(program, remote, group):
     child = program(f"resonate.begin_rpc({group!r}, 'f', 1)")
     before = time.monotonic()
-    assert child.wait(5) == 0
-    assert time.monotonic() - before < 3
+    assert child.wait(15) == 0
+    assert time.monotonic() - before < 8
     assert child.lines == []
     resonate = remote()
     resonate.register(lambda ctx, number: number, name="f")
@@ -48,24 +46,23 @@ def test_a_program_that_only_calls_ends_at_once_and_says_nothing(program, remote
     assert resonate.get(group).result(5) == 1
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "h = resonate.begin_rpc(resonate.group, 'f'); h.done()",
-        "resonate.register(lambda ctx: 1, name='f'); resonate.run(resonate.group, 'f')",
-        "resonate.start()",
-        "resonate.start(); resonate.stop()",
-        "resonate.stop()",
-        "import os; os._exit(0) if os.fork() == 0 else os.wait()",
-    ],
-)
-def test_a_program_ends_by_itself_whatever_it_did(program, text):
-    child = program(text)
+def test_a_program_ends_by_itself_whatever_it_did(program):
     before = time.monotonic()
-    assert child.wait(5) == 0
-    assert time.monotonic() - before < 3
-    assert child.lines == []
+    children = [
+        program(text)
+        for text in (
+            "",
+            "h = resonate.begin_rpc(resonate.pid, 'f'); h.done()",
+            "resonate.register(lambda ctx: 1, name='f'); resonate.run(resonate.pid, 'f')",
+            "resonate.start()",
+            "resonate.start(); resonate.stop()",
+            "resonate.stop()",
+            "import os; os._exit(0) if os.fork() == 0 else os.wait()",
+        )
+    ]
+    assert [child.wait(15) for child in children] == [0] * 7
+    assert time.monotonic() - before < 12
+    assert [child.lines for child in children] == [[]] * 7
 
 
 def test_a_program_that_ends_gives_its_work_to_others_at_once(program, remote, group):
@@ -77,8 +74,8 @@ def test_a_program_that_ends_gives_its_work_to_others_at_once(program, remote, g
     other.register(lambda ctx, seconds: "other", name="work")
     child.wait_for("started")
     other.start()
-    assert child.wait(5) == 0
-    assert other.get(group).result(0.9) == "other"
+    assert child.wait(15) == 0
+    assert other.get(group).result(4) == "other"
 
 
 def test_ctrl_c_ends_a_worker_whose_function_blocks(program, remote, group):
@@ -91,10 +88,10 @@ def test_ctrl_c_ends_a_worker_whose_function_blocks(program, remote, group):
     other.register(lambda ctx, seconds: "other", name="work")
     other.start()
     sent = child.send(signal.SIGINT)
-    assert child.wait(5) == -signal.SIGINT
-    assert time.monotonic() - sent < 2
+    assert child.wait(15) == -signal.SIGINT
+    assert time.monotonic() - sent < 4
     assert "KeyboardInterrupt" in child.lines
-    assert handle.result(0.9) == "other"
+    assert handle.result(4) == "other"
 
 
 def test_ctrl_c_ends_who_waits_for_a_result(program, group):
@@ -102,8 +99,8 @@ def test_ctrl_c_ends_who_waits_for_a_result(program, group):
     child.wait_for("waiting")
     time.sleep(0.2)
     sent = child.send(signal.SIGINT)
-    assert child.wait(5) == -signal.SIGINT
-    assert time.monotonic() - sent < 2
+    assert child.wait(15) == -signal.SIGINT
+    assert time.monotonic() - sent < 4
     assert "KeyboardInterrupt" in child.lines
 
 
@@ -114,7 +111,7 @@ def test_run_until_signal_lets_functions_end_and_exits_cleanly(program, remote, 
     handle = caller.begin_rpc(group, "work", 0.5)
     child.wait_for("started")
     child.send(number)
-    assert child.wait(5) == 0
+    assert child.wait(15) == 0
     assert child.lines == [f"started {group}", f"ended {group}", "over"]
     assert handle.result(1) == group
 
@@ -127,9 +124,9 @@ def test_run_until_signal_hands_over_what_does_not_end_in_time(program, remote, 
     other.register(lambda ctx, seconds: "other", name="work")
     other.start()
     child.send(signal.SIGTERM)
-    assert child.wait(5) == 0
+    assert child.wait(15) == 0
     assert "over" in child.lines
-    assert handle.result(0.9) == "other"
+    assert handle.result(4) == "other"
 
 
 def test_a_second_signal_ends_a_drain(program, remote, group):
@@ -141,8 +138,8 @@ def test_a_second_signal_ends_a_drain(program, remote, group):
     assert child.running
     child.send(signal.SIGINT)
     before = time.monotonic()
-    assert child.wait(5) == -signal.SIGINT
-    assert time.monotonic() - before < 2
+    assert child.wait(15) == -signal.SIGINT
+    assert time.monotonic() - before < 4
     assert "KeyboardInterrupt" in child.lines
 
 
@@ -203,26 +200,26 @@ def test_a_worker_serves_on_when_functions_do_their_worst(program, remote, group
         else:
             assert handle.result(5) == kind
     child.send(signal.SIGTERM)
-    assert child.wait(5) == 0
+    assert child.wait(15) == 0
 
 
 def test_nothing_is_said_at_the_end_of_a_program_with_running_functions(program):
     child = program("""
         import asyncio, time
+        started = []
         @resonate.register
         async def forever(ctx):
-            print("started", flush=True)
+            started.append(ctx.id)
             await asyncio.sleep(1000)
         @resonate.register
         def block(ctx):
-            print("started", flush=True)
+            started.append(ctx.id)
             time.sleep(1000)
         for number in range(3):
             forever.begin_run(f"{resonate.group}a{number}")
             block.begin_run(f"{resonate.group}b{number}")
-        time.sleep(0.5)
+        while len(started) < 6:
+            time.sleep(0.01)
     """)
     assert child.wait(10) == 0
-    until(lambda: len(child.lines) >= 6)
-    said = [line for line in child.lines if line != "started"]
-    assert said == ["releasing 6 executions that did not finish in time"]
+    assert child.lines == ["releasing 6 executions that did not finish in time"]

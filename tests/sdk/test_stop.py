@@ -118,7 +118,7 @@ def test_stop_waits_for_what_runs(local, work):
     threading.Timer(0.2, work.go.set).start()
     before = time.monotonic()
     local.stop(5)
-    assert 0.15 < time.monotonic() - before < 3
+    assert 0.15 < time.monotonic() - before < 5
     assert handle.result(0) == "worked"
 
 
@@ -133,8 +133,8 @@ def test_stop_releases_what_does_not_end_in_time(remote, group, work, caplog):
     second.start()
     before = time.monotonic()
     first.stop(0.1)
-    assert time.monotonic() - before < 1
-    assert second.get(group).result(1) == "second"
+    assert time.monotonic() - before < 4
+    assert second.get(group).result(4) == "second"
     assert any("releasing 1 executions" in each for each in caplog.messages)
     with pytest.raises(ResonateShutdownError):
         handle.result(1)
@@ -249,7 +249,7 @@ def test_a_second_stop_that_is_less_patient_wins(local, work):
     local.stop(0.1)
     first.join(2)
     assert not first.is_alive()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 4
 
 
 def test_a_function_may_stop_its_own_client(local):
@@ -283,7 +283,7 @@ def test_an_async_function_that_blocks_its_loop_does_not_block_the_stop(local, w
     assert work.started.wait(5)
     before = time.monotonic()
     local.stop(0)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 4
     work.go.set()
     until(lambda: threads() == [])
 
@@ -337,7 +337,7 @@ def test_stop_does_not_hang_while_the_server_is_gone(children, make, work, monke
     work.go.set()
     before = time.monotonic()
     resonate.stop(0.5)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 4
     for each in (handle, waiting):
         with pytest.raises(ResonateShutdownError):
             each.result(1)
@@ -355,7 +355,7 @@ def test_stop_does_not_hang_while_the_server_does_not_answer(
     work.go.set()
     before = time.monotonic()
     resonate.stop(0.3)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 4
 
 
 def test_an_error_of_a_function_is_delivered_during_the_stop(local, work):

@@ -13,6 +13,7 @@ import pytest
 from resonate import Resonate
 from resonate.errors import RemoteError, ResonateCanceledError, ResonateStoreError
 from resonate.protocol import requests as rq
+from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import Value
 from tests.processes.children import until
 
@@ -502,3 +503,27 @@ def test_large_values_at_the_same_time_are_not_refused_together(remote, group):
     for thread in threads:
         thread.join(20)
     assert failures == []
+
+
+def test_a_lease_that_is_told_again_is_executed_once(local):
+    count, go = [], threading.Event()
+
+    @local.register
+    def work(ctx):
+        count.append(ctx.id)
+        go.wait(10)
+        return "done"
+
+    handle = work.begin_run("id")
+    assert not handle.done()
+    until(lambda: count)
+    client = local._shared.client
+    (execution,) = client._worker._held.values()
+    (task,) = ask(local, (rq.TaskGet, rq.IdData("id")))
+    lease = LeaseAnswer(task.data.task, execution.promise, [])
+    client._thread.post(client._worker.take, lease)  # while it runs
+    go.set()
+    assert handle.result(5) == "done"
+    client._thread.post(client._worker.take, lease)  # when it is over
+    local.run("other", work)
+    assert count == ["id", "other"]

@@ -82,6 +82,10 @@ class Step:
         self.failed = False
 
 
+def nothing(_state: State, _promise_id: str) -> None:
+    """Take the step that changes nothing: its object is loaded and shown to the indexes."""
+
+
 class Batch:
     """Calls and steps that are decided on one state, and what is to be done once it is durable."""
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine
 
 import msgspec
 
 from resonate.core import machine, steps
-from resonate.core.objects import Promise, record
+from resonate.core.objects import Promise
 from resonate.core.state import Objects, State
 from resonate.engine.batches import (
     Admission,
@@ -28,33 +29,29 @@ from resonate.engine.batches import (
     Step,
     decide_call,
     guarded,
+    nothing,
     take_step,
 )
 from resonate.engine.clock import Clock
+from resonate.engine.delivery import Delivery
 from resonate.engine.dispatch import Dispatch, Match
 from resonate.engine.holders import Holders
 from resonate.engine.members import Connection, Directory, Member, Terms
-from resonate.engine.offers import Offer
 from resonate.engine.presence import Presence
 from resonate.engine.queues import Queue
 from resonate.engine.timers import Timers
-from resonate.engine.unblocks import Unblocks
-from resonate.protocol import messages
 from resonate.protocol import requests as rq
-from resonate.protocol.addresses import parse_address
-from resonate.protocol.answers import Answer, LeaseAnswer
 from resonate.protocol.errors import ServerError, StartError, Unavailable
 from resonate.protocol.limits import (
     GRACE_MS,
     QUEUE_TASKS_MAX,
     STEP_OBJECTS_MAX,
-    UNBLOCK_MS_MAX,
+    UNANSWERED_OFFERS_MAX,
 )
 from resonate.store.contract import Store
 
 _RECOVERY_SECONDS = (0.25, 5.0)
 _SCAN = 10_000
-_OVERDUE_SECONDS = 3_600
 _OWN = rq.Head("server", rq.VERSION)  # head of requests that the server makes for a connection
 _Take = Callable[[State, str], object]
 log = logging.getLogger("resonate.engine")
@@ -75,7 +72,6 @@ class Engine:
         server_url: str = "http://localhost:8001",
         grace_ms: int = GRACE_MS,
     ) -> None:
-        self.server_url = server_url
         self.problem: str | None = "starting"
         self._store = store
         self._clock = clock or Clock()
@@ -89,8 +85,15 @@ class Engine:
         self._dispatch = Dispatch(
             self._clock, self.directory, look=self._look, read=self._read_queue
         )
-        self._unblocks = Unblocks()
-        self._overdue: asyncio.TimerHandle | None = None
+        self._delivery = Delivery(
+            self._clock,
+            self.directory,
+            self._dispatch,
+            server_url=server_url,
+            push=self._admission.push,
+            release=self._release,
+        )
+        self._lapsed: Counter[str] = Counter()
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -102,15 +105,14 @@ class Engine:
         except Unavailable as error:
             await self._store.close()
             raise StartError(str(error)) from error
-        self._watch_overdue()
+        self._delivery.start()
 
     async def stop(self) -> None:
         """Take nothing new, finish what was begun, end all streams, close the store."""
         self._stopping.set()
         self.problem = "the server is shutting down"
         self._timers.stop()
-        if self._overdue is not None:
-            self._overdue.cancel()
+        self._delivery.stop()
         self.directory.each(lambda member: member.connection.end())
         self._presence.stop()
         while self._tasks or self._admission.pending:
@@ -130,7 +132,7 @@ class Engine:
         while found := await self._store.obligations(beyond, _SCAN):
             for obligation in found:
                 for address in obligation.listeners:
-                    self._unblocks.add(obligation.id, address, obligation.settled_at)
+                    self._delivery.unblocks.add(obligation.id, address, obligation.settled_at)
                 if obligation.awaiters:
                     todo.append(Step(obligation.id, _drain))
             beyond = (found[-1].settled_at, found[-1].id)
@@ -157,7 +159,7 @@ class Engine:
         self._timers.stop()
         self._admission.drop_steps()
         self._dispatch.clear()
-        self._unblocks.clear()
+        self._delivery.unblocks.clear()
         self._holders.clear()
 
     async def _recover(self) -> None:
@@ -219,6 +221,7 @@ class Engine:
         """Take note of who is alive; write out a heartbeat for everything a pid holds."""
         if isinstance(request, rq.TaskHeartbeat):
             self._seen(request.data.pid)
+            self._end_deaf(request.data.pid)
             if not request.data.tasks:
                 held = self._holders.of(request.data.pid)
                 refs = [rq.TaskRef(task_id, version) for task_id, version in held.items()]
@@ -272,6 +275,7 @@ class Engine:
             self._show(batch, step, state)
         while (match := self._dispatch.next(state)) is not None:
             self._give(batch, match, state)
+        self._report_lapsed()
         return list(state.before)
 
     def _see(self, batch: Batch, before: Promise | None, after: Promise | None, now: int) -> None:
@@ -283,8 +287,8 @@ class Engine:
         if freed is not None:
             for member in self.directory.by_pid(freed):
                 self._dispatch.freed(member)
-        for address in self._unblocks.see(before, after):
-            batch.afterwards.append(functools.partial(self._tell, after, address))
+        for address in self._delivery.unblocks.see(before, after):
+            batch.afterwards.append(functools.partial(self._delivery.tell, after, address))
         if steps.is_unfinished(after):
             self._push(after.id, _drain)
 
@@ -314,54 +318,14 @@ class Engine:
         member, promise_id = match.member, match.waiting.id
         if not member.terms.claim:
             offer = self._dispatch.offer(match)
-            batch.afterwards.append(functools.partial(self._send_offer, offer))
+            batch.afterwards.append(functools.partial(self._delivery.offer, offer))
             return
         before = state.stored(promise_id)
         data = rq.TaskAcquireData(promise_id, match.waiting.version, member.pid, member.terms.ttl)
         answer = machine.handle(rq.TaskAcquire(_OWN, data), state)
         assert answer.status == 200, "a ready task can be acquired"
         self._see(batch, before, state.stored(promise_id), state.now)
-        batch.afterwards.append(functools.partial(self._send_claimed, member, answer))
-
-    # --- messages, after the commit ---------------------------------------------------------------
-
-    def _send_offer(self, offer: Offer) -> None:
-        ref = rq.TaskRef(offer.waiting.id, offer.waiting.version)
-        message = messages.execute(self.server_url, messages.ExecuteData(ref))
-        if not self._send(offer.member, message):
-            self._dispatch.refused(offer)
-
-    def _send_claimed(self, member: Member, answer: Answer) -> None:
-        lease: LeaseAnswer = answer.data
-        if not self._send(member, messages.execute(self.server_url, lease)):
-            self._release(lease.task.id, lease.task.version, member.pid)
-
-    def _send(self, member: Member, message: messages.Message) -> bool:
-        """Send a message; who does not take it gets nothing more until it resumes or reconnects."""
-        if not member.open:
-            return False
-        if member.connection.send(message):
-            return True
-        self.pause(member)
-        return False
-
-    def _tell(self, promise: Promise, address: str) -> None:
-        """Send an unblock if somebody is there to take it; it waits otherwise."""
-        member = self._listener(address)
-        if member is not None and self._send(member, messages.unblock(record(promise))):
-            self._push(promise.id, functools.partial(_discharge, address=address))
-
-    def _listener(self, address: str) -> Member | None:
-        known = parse_address(address)
-        if known is None or known.cast == "http":
-            return None
-        if known.id is not None:
-            member = self.directory.find(known.group, known.id)
-            if member is not None or known.cast == "uni":
-                return None if member is None or member.paused else member
-        group = self.directory.groups.get(known.group)
-        members = group.members.values() if group is not None else ()
-        return next((member for member in members if not member.paused), None)
+        batch.afterwards.append(functools.partial(self._delivery.claimed, member, answer.data))
 
     # --- connections ------------------------------------------------------------------------------
 
@@ -399,24 +363,14 @@ class Engine:
         member.paused = False
         self.directory.place(member)
         self._dispatch.freed(member)
-        self._tell_waiting(member)
+        self._delivery.tell_waiting(member)
         self._admission.nudge()
 
     def _welcome(self, member: Member) -> None:
         """Bring a member what waits for it."""
         self._dispatch.joined(member)
-        self._tell_waiting(member)
+        self._delivery.tell_waiting(member)
         self._admission.nudge()
-
-    def _tell_waiting(self, member: Member) -> None:
-        waiting = self._unblocks.waiting_for(member.group, member.pid)
-        for promise_id, address in waiting:
-            tell = functools.partial(self._tell_later, address=address)
-            self._admission.push(Step(promise_id, _nothing, tell))
-
-    def _tell_later(self, promise: Promise, *, address: str) -> None:
-        if promise.state != "pending" and address in promise.listeners:
-            self._tell(promise, address)
 
     def _seen(self, pid: str) -> None:
         """A request of the pid came in: whoever goes by it is alive."""
@@ -426,6 +380,14 @@ class Engine:
                 member.suspect = False
                 self.directory.place(member)
                 self._dispatch.freed(member)
+
+    def _end_deaf(self, pid: str) -> None:
+        """End streams of a process that lives but answers no offer: it will connect anew."""
+        for member in list(self.directory.by_pid(pid)):
+            if member.unanswered >= UNANSWERED_OFFERS_MAX:
+                log.warning("%s answers no offers: ending its stream", pid)
+                self.disconnect(member)
+                member.connection.end()
 
     def _gone(self, pid: str) -> bool:
         """The process is gone: everything it held goes to others."""
@@ -453,7 +415,7 @@ class Engine:
 
     def _look(self, ids: list[str]) -> None:
         for promise_id in ids:
-            self._push(promise_id, _nothing)
+            self._push(promise_id, nothing)
         self._admission.nudge()
 
     def _fire(self, ids: list[str]) -> None:
@@ -471,11 +433,16 @@ class Engine:
             self._lease_ran_out(promise_id, pid)
 
     def _lease_ran_out(self, promise_id: str, pid: str) -> None:
-        log.warning("the lease of %s on %s ran out", pid, promise_id)
+        self._lapsed[pid] += 1
         self._dispatch.lost(promise_id, pid)
         for member in self.directory.by_pid(pid):
             member.suspect = True
             self.directory.place(member)
+
+    def _report_lapsed(self) -> None:
+        for pid, count in self._lapsed.items():
+            log.warning("%s was silent: its leases on %d tasks ran out", pid, count)
+        self._lapsed.clear()
 
     # --- reading the store ------------------------------------------------------------------------
 
@@ -497,27 +464,6 @@ class Engine:
         self._dispatch.refilled(queue, found, whole=len(found) < QUEUE_TASKS_MAX)
         self._admission.nudge()
 
-    def _watch_overdue(self) -> None:
-        """Give up, once an hour, the unblocks that nobody fetched for a day."""
-        for promise_id, address in self._unblocks.overdue(self._clock.now()):
-            log.warning(
-                "nobody fetched the unblock of %s for %s in %d ms: dropped",
-                promise_id,
-                address,
-                UNBLOCK_MS_MAX,
-            )
-            self._push(promise_id, functools.partial(_discharge, address=address))
-        loop = asyncio.get_running_loop()
-        self._overdue = loop.call_later(_OVERDUE_SECONDS, self._watch_overdue)
-
-
-def _nothing(_state: State, _promise_id: str) -> None:
-    """Load the object, so that it is shown to the indexes."""
-
 
 def _drain(state: State, promise_id: str) -> None:
     steps.drain(state, promise_id, STEP_OBJECTS_MAX)
-
-
-def _discharge(state: State, promise_id: str, *, address: str) -> None:
-    steps.discharge(state, promise_id, address)

@@ -368,8 +368,6 @@ class HotProtocol(HttpToolsProtocol):
         self.starting = False
         if not self.pipeline:
             self.flow.resume_reading()
-            if self.since is not None:
-                self.since = self.loop.time()
 
     # --- answering --------------------------------------------------------------------------------
 
@@ -427,7 +425,7 @@ class HotProtocol(HttpToolsProtocol):
             self.cycle = None
         else:
             self.pipeline.popleft()
-            self.cycle = self.pipeline[0][0] if self.pipeline else self.turn
+            self.cycle = self.turn
 
     def say(self, cycle: Cycle, status: int, text: str) -> None:
         """Answer ``cycle`` in plain text and close."""

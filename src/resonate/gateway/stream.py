@@ -132,8 +132,6 @@ class Stream(Cycle):
             age = random.uniform(*RECYCLE_SECONDS)  # noqa: S311  # spreads load, guards nothing
             self._wait("age", age, self._recycle)
         self._member = protocol.gateway.engine.connect(poll.group, poll.pid, poll.terms, self)
-        if protocol.flow.write_paused:
-            self.pause()
 
     def send(self, message: Message) -> bool:
         """Write one event; False when the connection is gone."""

@@ -35,6 +35,7 @@ PENDING_REQUESTS_MAX = 10_000  # 503 Service unavailable: too many requests, wit
 STEP_OBJECTS_MAX = 1_000  # internal steps taken in one batch; the rest follows in the next
 OFFER_MS = 2_000  # an offer unanswered for this long goes to another member
 OFFER_REPEAT_MS = (30_000, 300_000)  # repeated to the same connection: first, longest interval
+UNANSWERED_OFFERS_MAX = 3  # in a row by a member that heartbeats: its stream is ended
 GRACE_MS = 1_000  # a lost presence connection may come back within this time
 RECYCLE_HOLD_MS = 5_000  # a connection that the server ended is waited for this long
 RELEASE_BACKOFF_MS = (0, 100, 500, 2_000, 10_000, 30_000)  # by number of releases in a row

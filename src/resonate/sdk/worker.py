@@ -45,7 +45,6 @@ _BEATS_PER_TTL = 3
 _PARKED_MAX = 10_000
 _PAST_MAX = 4_096
 _AGAIN_SECONDS = 2.0
-_CONNECTED = object()
 _GONE = (404, 409)  # the lease is not ours (any more)
 _UNFIT = (400, 413, 422)  # the server will never take this value
 log = logging.getLogger("resonate.worker")
@@ -91,6 +90,7 @@ class Worker:
         self._parked: deque[rq.TaskRef] = deque()
         self._unknown: set[tuple[str, int]] = set()
         self._timers: dict[object, asyncio.TimerHandle] = {}
+        self._lively_until = 0.0
         self._draining = False
         self._drained = asyncio.Event()
 
@@ -157,8 +157,7 @@ class Worker:
         if self._draining:
             self._release(execution)
             return None
-        if self not in self._timers:
-            self._call_later(self, self._period, self._heartbeat)
+        self._keep_beating()
         return execution
 
     def _start(self, execution: Execution) -> None:
@@ -316,22 +315,24 @@ class Worker:
         return self._ttl / 1000 / _BEATS_PER_TTL
 
     def connected(self) -> None:
-        """Show life some time after a connection, though nothing be held.
+        """Show life for a while after a connection, though nothing be held.
 
         What was handed over while the old connection broke may never have arrived. When the lease
         of that runs out, the server takes this process for dead until it hears of it.
         """
-        if _CONNECTED not in self._timers:
-            self._call_later(_CONNECTED, self._ttl / 1000 * 1.25, self._show_life)
+        self._lively_until = asyncio.get_running_loop().time() + 2 * self._ttl / 1000
+        self._keep_beating()
 
-    def _show_life(self) -> None:
-        if not self._held:
-            self._beat([rq.TaskRef(self._pid, 0)])  # no such task; an empty list would mean all
+    def _keep_beating(self) -> None:
+        if self not in self._timers:
+            self._call_later(self, self._period, self._heartbeat)
 
     def _heartbeat(self) -> None:
-        if self._held:
-            self._beat([rq.TaskRef(each.id, each.version) for each in self._held.values()])
-            self._call_later(self, self._period, self._heartbeat)
+        refs = [rq.TaskRef(each.id, each.version) for each in self._held.values()]
+        if not refs and asyncio.get_running_loop().time() > self._lively_until:
+            return
+        self._beat(refs or [rq.TaskRef(self._pid, 0)])  # no such task; none at all would mean all
+        self._keep_beating()
 
     def _beat(self, refs: list[rq.TaskRef]) -> None:
         data = rq.TaskHeartbeatData(self._pid, refs)

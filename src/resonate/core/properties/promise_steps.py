@@ -4,7 +4,7 @@
 specification states them; they stand here in the weaker form that section 9.2 gives.
 """
 
-# ruff: noqa: D401 - the docstring of a property is the property
+
 
 from __future__ import annotations
 

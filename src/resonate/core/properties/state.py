@@ -1,6 +1,6 @@
 """Properties of a state: the stored objects, by id, at an instant."""
 
-# ruff: noqa: D401 - the docstring of a property is the property
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Properties of a step: tasks, their leases and their dispatch; and of internal steps only."""
 
-# ruff: noqa: D401 - the docstring of a property is the property
+
 
 from __future__ import annotations
 

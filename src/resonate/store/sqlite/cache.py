@@ -33,10 +33,10 @@ def _of_strings(strings: dict[str, str]) -> int:
 
 
 class Cache:
-    """Objects by id, least recently used first."""
+    """Objects with their weights by id, least recently used first."""
 
     def __init__(self, *, objects_max: int, bytes_max: int) -> None:
-        self._entries: OrderedDict[str, Promise] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[Promise, int]] = OrderedDict()
         self._objects_max = objects_max
         self._bytes_max = bytes_max
         self._bytes = 0
@@ -49,30 +49,30 @@ class Cache:
 
     def get(self, promise_id: str) -> Promise | None:
         """Return the object if it is here."""
-        promise = self._entries.get(promise_id)
-        if promise is not None:
-            self._entries.move_to_end(promise_id)
-        return promise
+        entry = self._entries.get(promise_id)
+        if entry is None:
+            return None
+        self._entries.move_to_end(promise_id)
+        return entry[0]
 
     def put(self, promise: Promise) -> None:
         """Keep the object as the newest."""
+        size = weight(promise)
         old = self._entries.pop(promise.id, None)
-        if old is not None:
-            self._bytes -= weight(old)
-        self._entries[promise.id] = promise
-        self._bytes += weight(promise)
+        self._bytes += size if old is None else size - old[1]
+        self._entries[promise.id] = promise, size
 
     def trim(self, pinned: Callable[[str], bool]) -> None:
         """Drop the oldest until the bounds hold; pinned objects stay and become the newest."""
         for _ in range(len(self._entries)):
             if len(self._entries) <= self._objects_max and self._bytes <= self._bytes_max:
                 return
-            promise_id, promise = next(iter(self._entries.items()))
+            promise_id, (_promise, size) = next(iter(self._entries.items()))
             if pinned(promise_id):
                 self._entries.move_to_end(promise_id)
             else:
                 del self._entries[promise_id]
-                self._bytes -= weight(promise)
+                self._bytes -= size
 
     def clear(self) -> None:
         """Forget everything."""
