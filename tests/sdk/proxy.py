@@ -34,6 +34,7 @@ class Proxy:
         self.posts: list[list[dict[str, Any]]] = []
         self.polls: list[str] = []
         self.events: list[dict[str, Any]] = []
+        self.swallow = False  # events
         self.discovery: Callable[[], web.Response] | None = None
         self._streams: set[web.StreamResponse] = set()
         self._ready = threading.Event()
@@ -129,7 +130,8 @@ class Proxy:
                     for line in chunk.split(b"\n"):
                         if line.startswith(b"data: "):
                             self.events.append(json.loads(line[6:]))
-                    await response.write(chunk)
+                    if not self.swallow:
+                        await response.write(chunk)
             except (ConnectionError, aiohttp.ClientError):
                 pass
             finally:

@@ -174,6 +174,26 @@ def test_a_stream_that_breaks_comes_back_and_nothing_is_lost(remote, proxy, grou
     assert len(proxy.polls) >= 2
 
 
+def test_a_result_whose_message_got_lost_comes_with_the_next_stream(worker, proxy, group):
+    caller = Resonate.remote(proxy.url, group=group)
+    try:
+        go = threading.Event()
+        worker.register(lambda ctx: go.wait(10), name="wait")
+        handle = caller.begin_rpc(group, "wait")
+        assert not handle.done()
+        until(lambda: len(proxy.polls) == 2 and proxy.kinds["promise.register_listener"])
+        proxy.swallow = True
+        go.set()
+        until(lambda: proxy.events and proxy.events[-1]["kind"] == "unblock")
+        with pytest.raises(TimeoutError):
+            handle.result(0.1)
+        proxy.swallow = False
+        proxy.cut()
+        assert handle.result(5) is True
+    finally:
+        caller.stop()
+
+
 def test_a_worker_declares_itself_and_a_caller_only_listens(worker, proxy, group):
     (poll,) = proxy.polls
     assert poll.startswith(f"/poll/{group}/{worker.pid}?")

@@ -219,6 +219,27 @@ def test_a_function_may_make_calls_while_its_worker_stops(remote, group, work):
     assert helper.get(group).result(1) == "helped"
 
 
+def test_a_run_of_a_worker_that_stops_is_left_to_others(remote, group, work):
+    worker, other = remote(), remote()
+    for each in (worker, other):
+        each.register(lambda ctx, pid=each.pid: pid, name="who")
+
+    @worker.register
+    def outer(ctx):
+        work(ctx)
+        return worker.run(f"{group}.1", "who")
+
+    worker.begin_run(group, outer)
+    assert work.started.wait(5)
+    other.start()
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    until(lambda: worker._shared.client._worker._draining)
+    work.go.set()
+    stopping.join(10)
+    assert other.get(group).result(4) == other.pid
+
+
 def test_start_after_stop_works_again(remote, group):
     worker = remote()
     worker.register(lambda ctx: "done", name="f")

@@ -359,6 +359,10 @@ def test_a_function_that_blocks_keeps_its_lease(remote, group):
 
         worker.register(block)
         worker.start()
+        parts = worker._shared.client._worker
+        until(lambda p=parts: p._lively_until)
+        parts._lively_until = 0.0
+        until(lambda p=parts: not p._timers)  # the beats after a connection are over
     assert workers[0].begin_rpc(group, "block").result(6) == "done"
     assert count == [group]
 

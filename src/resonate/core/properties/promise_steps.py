@@ -4,8 +4,6 @@
 specification states them; they stand here in the weaker form that section 9.2 gives.
 """
 
-
-
 from __future__ import annotations
 
 from resonate.core.objects import Promise, is_ready, project

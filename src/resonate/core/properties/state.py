@@ -1,7 +1,5 @@
 """Properties of a state: the stored objects, by id, at an instant."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Properties of a step: tasks, their leases and their dispatch; and of internal steps only."""
 
-
-
 from __future__ import annotations
 
 from resonate.core.objects import Promise, Task, is_timer, saturate
