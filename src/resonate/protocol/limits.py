@@ -9,7 +9,7 @@ from __future__ import annotations
 # Wire: answered by the gateway or by validation.
 BODY_BYTES_MAX = 4 * 1024 * 1024  # 413 Request body too large
 BATCH_REQUESTS_MAX = 1_000  # 400 Batch too large
-ID_BYTES_MAX = 4_096  # 400 Invalid request: id too long
+ID_BYTES_MAX = 4_096  # of an id or pid; 400 Invalid request: id too long
 TAGS_MAX = 256  # 400 Invalid request: too many tags
 TAGS_BYTES_MAX = 64 * 1024  # 400 Invalid request: tags too large
 DELAY_MS_MAX = 86_400_000  # 400 Delay must not exceed 86400000

@@ -179,12 +179,13 @@ def _task_create(data: rq.TaskCreateData) -> str | None:
         )
         or (None if inner.tags and TARGET in inner.tags else NO_TARGET)
         or _create_limits(inner)
+        or _long(data.pid)
     )
 
 
 def _task_acquire(data: rq.TaskAcquireData) -> str | None:
     fields = _joined(check_ref(data.id, data.version), _lease_fields(data.pid, data.ttl))
-    return fields or _long(data.id)
+    return fields or _long(data.id, data.pid)
 
 
 def _task_release(data: rq.TaskReleaseData) -> str | None:
@@ -235,7 +236,7 @@ def _task_fence(data: rq.TaskFenceData) -> str | None:
 
 
 def _task_heartbeat(data: rq.TaskHeartbeatData) -> str | None:
-    return None if data.pid else PID
+    return (None if data.pid else PID) or _long(data.pid)
 
 
 _CHECKS: dict[type[rq.Request], Callable[[Any], str | None]] = {
