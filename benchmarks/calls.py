@@ -97,7 +97,7 @@ def dispatch(rate: int = 100, seconds: float = 10.0) -> None:
     print(table(head, [row]))
 
 
-def recovery(kills: int = 10) -> None:
+def recovery(kills: int = 20) -> None:
     """From kill -9 of a worker in the middle of a call to the call begun on another worker."""
     times = []
     for _ in range(kills):

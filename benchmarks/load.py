@@ -49,7 +49,7 @@ def main(seconds: float = 5.0) -> None:
 
 
 def wrk(url: str, mode: str, connections: int, seconds: float) -> Figure:
-    """Load the server; every request has to be answered 200."""
+    """Load the server. ``failed`` counts the answers other than 200: there have to be none."""
     lag = str(connections * 4 + 16)
     seed = f"{time.time_ns():x}"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--latency", "-s", str(SCRIPT)]

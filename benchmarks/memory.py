@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from benchmarks.table import table
 
 def main(calls: int = 1_000_000) -> None:
     """Complete calls (create, acquire, fulfill) and look at the resident memory on the way."""
+    if shutil.which("wrk") is None:
+        print("memory: skipped, it needs the load generator wrk (on Debian: apt install wrk)")
+        return
     rows = []
     with tempfile.TemporaryDirectory() as folder, server(Path(folder, "bench.db")) as (url, pid):
         completed = 0.0

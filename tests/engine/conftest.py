@@ -17,5 +17,11 @@ def memory(tmp_path):
 
 
 @pytest.fixture
+def cold(tmp_path):
+    """SQLite without a cache: every object is read from the file."""
+    return Servers(Stores("sqlite-cold", tmp_path))
+
+
+@pytest.fixture
 def sqlite(tmp_path):
     return Servers(Stores("sqlite", tmp_path))

@@ -8,6 +8,7 @@ import time
 import apsw
 import pytest
 
+from resonate.core.objects import Task
 from resonate.engine.engine import Engine
 from resonate.protocol import requests as rq
 from resonate.protocol.errors import StartError, Unavailable
@@ -34,6 +35,7 @@ async def test_a_failing_disk_answers_503_to_all_and_loses_nothing(sqlite, error
         worker = Worker(server, capacity=100)
         for number in range(5):
             await server.create(f"old{number}")
+        await eventually(lambda: len(worker.given) == 5)
         disk.fail("sync", error)
         calls = [server.submit(create(f"new{number}")) for number in range(700)]
         answers = [(await call)[0] for call in calls]
@@ -218,8 +220,6 @@ async def test_a_start_finishes_what_a_crash_left(sqlite):
     """A settled promise with awaiters to wake, a deadline and a delay that passed meanwhile."""
     store = sqlite._stores.make()
     await store.open()
-    from resonate.core.objects import Task
-
     awaiters = [targeted(f"w{number}", Task("suspended", 1)) for number in range(2_500)]
     await put(
         store,
@@ -252,6 +252,23 @@ async def test_what_a_member_held_counts_after_a_restart(sqlite):
         await never(lambda: "c" in worker.given)
         await server.fulfill("a", 1)
         await eventually(lambda: "c" in worker.given)
+
+
+async def test_what_is_held_counts_before_every_lease_is_renewed(sqlite):
+    """With very many leases that takes several batches."""
+    store = sqlite._stores.make()
+    await store.open()
+    held = [targeted(f"h{number}", Task("acquired", 1, "x", 60_000, 0)) for number in range(2_500)]
+    await put(store, targeted("waits"), *held)
+    await store.close()
+    engine = Engine(sqlite._stores.make())
+    server = Server(engine)
+    worker = Worker(server, "x", capacity=2_500)
+    await engine.start()
+    await never(lambda: "waits" in worker.given, 0.3)
+    await server.fulfill("h0", 1)
+    await eventually(lambda: "waits" in worker.given)
+    await engine.stop()
 
 
 # --- starting and stopping ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from resonate.protocol.addresses import uni_route
 from tests.engine.cluster import ANY, Worker, create
 from tests.waiting import eventually, never
 
@@ -153,6 +154,8 @@ async def test_a_uni_task_does_not_stand_behind_the_backlog_of_the_group(servers
             await server.create(str(number))
         await server.create("mine", "poll://uni@g/w")
         await eventually(lambda: worker.given)
+        own = server.engine._dispatch._queues.get(uni_route("g", "w"))
+        await eventually(lambda: own.tasks)  # it was read
         await server.fulfill(worker.given[0], 1)
         await eventually(lambda: len(worker.given) == 2)
         assert worker.given[1] == "mine"
@@ -211,7 +214,7 @@ async def test_a_connection_that_does_not_take_the_message_gives_the_task_back(s
     async with servers.start() as server:
         broken = Worker(server, "x", accepts=False, claim=claim)
         await server.create("a")
-        await eventually(lambda: broken.member.paused)
+        await eventually(lambda: broken.member.paused and not broken.member.load)
         await never(lambda: broken.member.load)  # it is not tried over and over
         assert (await server.task("a")).version == (1 if claim else 0)
         worker = Worker(server, "y")

@@ -223,6 +223,21 @@ async def test_a_task_that_rests_does_not_hold_up_the_others(servers, monkeypatc
         await eventually(lambda: worker.given[-1] == "b")
 
 
+async def test_a_task_that_rests_does_so_for_a_new_member_too(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 120))
+    async with servers.start() as server:
+        worker = Worker(server, "x")
+        await server.create("a")
+        for version in (1, 2):
+            await eventually(lambda version=version: len(worker.given) == version)
+            released = asyncio.get_running_loop().time()
+            await server.release("a", version)
+        worker.leave()
+        new = Worker(server, "y")
+        await server.given(new, "a")
+        assert new.times[0] - released > 0.119
+
+
 async def test_a_delayed_release_waits_for_its_delay(servers):
     async with servers.start() as server:
         worker = Worker(server, "x")

@@ -99,6 +99,25 @@ async def test_who_left_an_offer_unanswered_comes_last_until_it_acquires(memory)
         await eventually(lambda: mute.given == ["a", "e"])
 
 
+async def test_who_heartbeats_but_answers_no_offer_has_its_stream_ended(memory):
+    async with memory.start() as server:
+        deaf = offering(server, "x")
+        await server.heartbeat("x")
+        for each in "abc":
+            await server.create(each)
+        await eventually(lambda: deaf.member.unanswered == 3)
+        assert deaf.ended == 0  # silent, but its lease or its socket will tell
+        await server.heartbeat("x")
+        assert deaf.ended == 1
+        assert not deaf.member.open
+        again = offering(server, "x")
+        await server.given(again, "a", "b", "c")
+        for each in "abc":
+            await server.acquire(each, 0, "x")
+        await server.heartbeat("x")
+        assert again.ended == 0
+
+
 async def test_with_nobody_else_an_offer_stands_and_is_repeated_ever_more_rarely(memory):
     async with memory.start() as server:
         worker = offering(server, "x")

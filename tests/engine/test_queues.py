@@ -7,6 +7,7 @@ import itertools
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from resonate.engine import queues
 from resonate.engine.members import Member, Terms
@@ -217,6 +218,41 @@ async def test_a_backlog_that_is_settled_away_does_not_stop_the_queue(servers, s
             await server.settle(str(number))
         await server.fulfill("first", 1)
         await eventually(lambda: len(worker.given) == 2)
+
+
+async def test_a_backlog_that_is_not_in_the_cache_is_given_completely(cold):
+    async with cold.start() as server:
+        for number in range(20):
+            await server.create(str(number))
+        worker = Worker(server, "w", capacity=1)
+        for done in range(20):
+            await eventually(lambda done=done: len(worker.given) > done)
+            await server.fulfill(worker.given[done], 1)
+
+
+async def test_what_a_scan_tells_is_only_a_hint(cold):
+    """Tasks may have changed between the scan and the decision."""
+    async with cold.start() as server:
+        await server.create("gone")
+        await server.settle("gone")
+        await server.create("newer")
+        await server.acquire("newer", 0, "x")
+        await server.release("newer", 1)
+        for number in range(3):
+            await server.create(f"fine{number}")
+        ready = server.engine._store.ready
+
+        async def stale(*arguments):
+            found = [replace(each, version=0) for each in await ready(*arguments)]
+            return found and [Ready("gone", 0, 0, "poll://any@g"), *found]
+
+        server.engine._store.ready = stale
+        worker = Worker(server, "w", capacity=1)
+        for done in range(4):
+            await eventually(lambda done=done: len(worker.given) > done)
+            await server.fulfill(worker.given[done], worker.version(worker.given[done]))
+        assert sorted(worker.given) == ["fine0", "fine1", "fine2", "newer"]
+        assert worker.version("newer") == 2
 
 
 async def test_a_queue_opened_under_load_settles_down(servers):

@@ -141,7 +141,7 @@ async def test_a_step_of_the_wall_clock_is_noticed(monkeypatch):
     monkeypatch.setattr(module, "TIMER_NAP_MS_MAX", 30)
     ahead = [0.0]
     alarms = await started(Alarms(Clock(lambda: time.time() + ahead[0])))
-    alarms.at("a", 20_000)
+    alarms.at("a", 9_000)
     alarms.at("far", 3_000_000)
     ahead[0] = 3_600.0
     await eventually(lambda: sorted(alarms.names) == ["a", "far"])
@@ -186,14 +186,19 @@ async def test_very_many_are_read_in_portions(monkeypatch, spread):
 
 async def test_a_portion_cut_short_does_not_wait_for_a_far_entry(monkeypatch):
     monkeypatch.setattr(module, "TIMER_ENTRIES_MAX", 10)
+    monkeypatch.setattr(module, "TIMER_HORIZON_MS", 60_000)
     monkeypatch.setattr(module, "TIMER_NAP_MS_MAX", 20)
     alarms = Alarms()
     now = alarms.clock.now()
     for number in range(30):
         alarms.objects[str(number)] = promise(str(number), timeout_at=now + 20 + number)
+    alarms.hold = asyncio.Event()
     alarms.timers.start()
+    await eventually(lambda: alarms.loads)
     alarms.at("far", 40_000)  # stays in the heap all the time
-    await eventually(lambda: len(alarms.fired) == 30, 2)
+    assert len(alarms.timers) == 1
+    alarms.hold.set()
+    await eventually(lambda: len(alarms.fired) == 30)
 
 
 async def test_nothing_fires_after_a_stop_and_everything_after_a_new_start():
@@ -204,3 +209,34 @@ async def test_nothing_fires_after_a_stop_and_everything_after_a_new_start():
     await never(lambda: alarms.fired, 0.06)
     alarms.timers.start()
     await eventually(lambda: sorted(alarms.names) == ["a", "b"])
+
+
+async def test_what_an_earlier_life_still_loads_does_not_hide_timers_of_this_one(monkeypatch):
+    monkeypatch.setattr(module, "TIMER_ENTRIES_MAX", 2)
+    clock = Clock()
+    due = [(clock.now() - 10, each) for each in "abc"]
+    gate, fired, tasks = asyncio.Event(), [], set()
+    loads = 0
+
+    async def load(after, until, limit):
+        nonlocal loads
+        loads += 1
+        if loads == 1:
+            await gate.wait()  # a scan that outlives the failure of its store
+            return [(clock.now() + 5_000, "late"), (clock.now() + 5_001, "later")]
+        left = [each for each in due if after < each[0] <= until and each[1] not in fired]
+        return left[:limit]
+
+    def spawn(coroutine):
+        task = asyncio.get_running_loop().create_task(coroutine)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    timers = Timers(clock, load, fired.extend, spawn)
+    timers.start()
+    await eventually(lambda: loads == 1)
+    timers.stop()
+    timers.start()
+    gate.set()
+    await eventually(lambda: set(fired) >= {"a", "b", "c"})
+    timers.stop()

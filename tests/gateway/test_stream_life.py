@@ -168,6 +168,18 @@ def test_presence_keeps_what_a_member_holds_that_comes_back_within_the_grace(fre
         assert second.task() == "back.2"
 
 
+@pytest.mark.parametrize("how", ["closed", "ended"])
+def test_nothing_is_left_to_do_for_a_stream_that_is_over(either, how):
+    with either.events("/poll/over/a") as events:
+        connection = either.member("over", "a").connection
+        if how == "ended":
+            either.call(connection.end)
+            hold_clean_end(events)
+    either.gone("over")
+    assert [timer.cancelled() for timer in connection._timers.values()] == [True, True]
+    eventually(lambda: not connection.protocol.gateway.streams)
+
+
 # --- not reading ----------------------------------------------------------------------------------
 
 

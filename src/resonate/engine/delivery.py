@@ -129,7 +129,7 @@ class Delivery:
 
     def _send(self, member: Member, message: messages.Message) -> bool:
         """Send a message; who does not take it gets nothing more until it resumes or reconnects."""
-        if not member.open:
+        if not member.open or member.paused:
             return False
         if member.connection.send(message):
             return True

@@ -121,6 +121,7 @@ class Engine:
 
     async def _build(self) -> None:
         """Build the indexes from the store; give every lease a full ttl."""
+        await self._settled_store()
         todo: list[Step] = []
         after = ""
         while held := await self._store.held(after, _SCAN):

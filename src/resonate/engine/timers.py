@@ -48,13 +48,16 @@ class Timers:
         self._truncated = False
         self._loading = False
         self._running = False
+        self._life = 0  # what an earlier life still loads is of no use to this one
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0
 
     def start(self) -> None:
         """Load what is due within the horizon and begin to fire."""
         self._running = True
+        self._life += 1
         self._horizon = -1
+        self._truncated = self._loading = False
         self._top_up()
         self._set_alarm()
 
@@ -97,13 +100,15 @@ class Timers:
 
     async def _load_more(self) -> None:
         """Move the horizon on; with very many entries only as far as they reach."""
+        life = self._life
+        after, until = self._horizon, self._clock.now() + TIMER_HORIZON_MS
+        self._horizon = until  # from here on ``see`` takes care of what changes
         try:
-            after, until = self._horizon, self._clock.now() + TIMER_HORIZON_MS
-            self._horizon = until  # from here on ``see`` takes care of what changes
             found = await self._load(after, until, TIMER_ENTRIES_MAX)
         finally:
-            self._loading = False
-        if not self._running:
+            if life == self._life:
+                self._loading = False
+        if not self._running or life != self._life:
             return
         self._truncated = len(found) == TIMER_ENTRIES_MAX
         if self._truncated:

@@ -102,7 +102,6 @@ class HotProtocol(HttpToolsProtocol):
         elif self.turn is not None and not self.turn.response_complete:
             self.turn.disconnected = True
             self.turn.message_event.set()
-        self.pipeline.clear()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
