@@ -241,7 +241,7 @@ def test_result_with_a_timeout_may_be_called_again(worker, gate):
     for _ in range(2):
         with pytest.raises(TimeoutError):
             handle.result(0.05)
-    assert 0.1 <= time.monotonic() - before < 1
+    assert 0.1 <= time.monotonic() - before < 5
     assert not handle.done()
     gate.set()
     assert handle.result(5) == "passed"
@@ -339,7 +339,7 @@ def test_a_deadline_that_passes_raises_its_own_error(worker, gate):
         handle.result(5)
     assert caught.value.promise_id == "id"
     assert before + 0.1 <= caught.value.timeout + 0.002
-    assert time.time() - before < 2
+    assert time.time() - before < 4
 
 
 def test_stop_wakes_who_waits(worker, gate):

@@ -161,7 +161,8 @@ REMOTE_MISUSE = [
     ({"token": 5}, TypeError, "token must be `str | None`, got int"),
     ({"auth": "user"}, TypeError, "auth must be `tuple[str, str] | None`, got str"),
     ({"patience": "5"}, TypeError, "patience must be `float`, got str"),
-    ({"patience": -1}, ValueError, "patience must be greater than or equal to zero"),
+    ({"patience": -1}, ValueError, "patience must be greater than zero"),
+    ({"patience": 0}, ValueError, "patience must be greater than zero"),
 ]
 
 

@@ -147,7 +147,8 @@ def test_a_second_signal_ends_a_drain(program, remote, group):
 @pytest.mark.parametrize("how", ["os.fork", "multiprocessing"])
 def test_a_forked_process_is_a_client_of_its_own(program, group, how):
     text = f"""
-        import os, sys, multiprocessing
+        import os, sys, multiprocessing, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 on: it warns of what we test
         def child():
             assert resonate.pid != pid, "another process is another pid"
             print(resonate.begin_rpc({group!r} + "c", "f").done(), flush=True)

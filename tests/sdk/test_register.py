@@ -48,6 +48,7 @@ async def async_generator(ctx):
         (f, {"version": True}, TypeError, "version must be `int`, got bool"),
         (f, {"version": 1.0}, TypeError, "version must be `int`, got float"),
         (f, {"name": ""}, ValueError, "name must not be empty"),
+        (f, {"name": "\ud800"}, ValueError, "name is no valid Unicode: it has half a surrogate"),
         (generator, {}, TypeError, "generator functions are not supported yet"),
         (async_generator, {}, TypeError, "generator functions are not supported yet"),
     ],

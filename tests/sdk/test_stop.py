@@ -14,7 +14,7 @@ from resonate import Resonate
 from resonate.errors import RemoteError, ResonateShutdownError
 from resonate.sdk import client, pool
 from tests.processes.children import until
-from tests.sdk.proxy import HANG, only
+from tests.sdk.proxy import HANG, LOSE_ANSWER, only
 
 
 def threads():
@@ -108,7 +108,7 @@ def test_memory_does_not_grow_with_calls(local):
     assert calls("b") <= first + 20
     ours = local._shared.client
     assert ours._listeners._futures == {}
-    assert len(ours._worker._timers) <= 2
+    assert ours._worker._retries == {}
 
 
 def test_stop_waits_for_what_runs(local, work):
@@ -377,6 +377,18 @@ def test_stop_does_not_hang_while_the_server_does_not_answer(
     before = time.monotonic()
     resonate.stop(0.3)
     assert time.monotonic() - before < 4
+
+
+def test_a_function_that_has_ended_is_not_released_again(remote, group, proxy, caplog):
+    worker = remote(proxy.url)
+    worker.register(lambda ctx: "done", name="f")
+    worker.start()
+    proxy.rule = only("task.fulfill", LOSE_ANSWER)
+    assert worker.rpc(group, "f") == "done"
+    proxy.rule = None
+    worker.stop(0)
+    assert [each for each in caplog.messages if "releasing" in each] == []
+    assert proxy.kinds["task.release"] == 0
 
 
 def test_an_error_of_a_function_is_delivered_during_the_stop(local, work):

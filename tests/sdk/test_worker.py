@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import threading
 import time
@@ -11,11 +12,17 @@ import time
 import pytest
 
 from resonate import Resonate
-from resonate.errors import RemoteError, ResonateCanceledError, ResonateStoreError
+from resonate.errors import (
+    RemoteError,
+    ResonateCanceledError,
+    ResonateShutdownError,
+    ResonateStoreError,
+)
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import Value
 from tests.processes.children import until
+from tests.sdk.proxy import HANG, only
 
 
 def ask(resonate, *requests):
@@ -359,10 +366,10 @@ def test_a_function_that_blocks_keeps_its_lease(remote, group):
 
         worker.register(block)
         worker.start()
-        parts = worker._shared.client._worker
-        until(lambda p=parts: p._lively_until)
-        parts._lively_until = 0.0
-        until(lambda p=parts: not p._timers)  # the beats after a connection are over
+        pulse = worker._shared.client._worker._pulse
+        until(lambda p=pulse: p._lively_until)
+        pulse._lively_until = 0.0
+        until(lambda p=pulse: p._timer is None)  # the beats after a connection are over
     assert workers[0].begin_rpc(group, "block").result(6) == "done"
     assert count == [group]
 
@@ -474,6 +481,59 @@ def test_slots_of_lost_functions_are_not_given_out_twice(remote, group, caplog):
         assert {handle.result(10) for handle in found} == {other.pid}
     finally:
         go.set()
+
+
+def test_a_machine_without_threads_leaves_the_work_to_others(local, monkeypatch, caplog):
+    fails = [1, 1]
+
+    def start(self):
+        if self.name.startswith("resonate-function") and fails:
+            fails.pop()
+            raise RuntimeError("can't start new thread")
+        begin(self)
+
+    begin = threading.Thread.start
+    local.register(lambda ctx: 1, name="f")
+    local.start()
+    assert local.rpc("before", local.register(lambda ctx: 1, name="g")) == 1
+    monkeypatch.setattr(local._shared.client._worker._pool, "_idle", 0)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert local.rpc("id", "f") == 1
+    assert fails == []
+    assert [each for each in caplog.messages if "cannot run id" in each] == [
+        "cannot run id: leaving it to other workers"
+    ] * 2
+
+
+def test_heartbeats_do_not_wait_for_what_the_server_is_slow_with(remote, proxy, group):
+    worker, count = remote(proxy.url, ttl=1), []
+
+    @worker.register
+    def work(ctx):
+        count.append(ctx.id)
+        time.sleep(2)
+        return "done"
+
+    worker.start()
+    handle = worker.begin_rpc(group, "work")
+    until(lambda: count)
+    proxy.rule = only("promise.create", HANG)
+    slow = threading.Thread(target=_quietly, args=(worker.begin_rpc, group + "slow", "work"))
+    slow.start()
+    until(lambda: proxy.kinds["promise.create"] == 2)
+    time.sleep(1.5)
+    (got,) = remote()._shared.client.ask(
+        rq.TaskGet(rq.Head("1", rq.VERSION), rq.IdData(group))
+    ).result(5).answers  # fmt: skip
+    assert (got.data.task.state, got.data.task.version) == ("acquired", 1)
+    worker.stop(0)
+    slow.join(10)
+    assert not handle.done()
+
+
+def _quietly(act, *arguments):
+    with contextlib.suppress(ResonateShutdownError):
+        act(*arguments)
 
 
 def test_a_result_too_large_for_the_server_rejects_with_its_words(remote, group):

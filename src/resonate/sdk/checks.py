@@ -52,8 +52,8 @@ def check_seconds(name: str, value: object) -> None:
     """Raise unless ``value`` is a number of seconds."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name} must be `float`, got {type(value).__name__}")
-    if not value >= 0:
-        raise ValueError(f"{name} must be greater than or equal to zero")
+    if not value > 0:
+        raise ValueError(f"{name} must be greater than zero")
 
 
 def check_kind(name: str, value: object, kind: type) -> None:

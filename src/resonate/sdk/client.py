@@ -3,6 +3,7 @@
 Rules:
 - The thread starts with the first use. User code never runs on it, so nothing a function does can
   starve the heartbeats.
+- Heartbeats have a line of their own to the server: no large value holds them up.
 - One event stream at the most. Without a worker it only listens (capacity 0), so a caller is never
   taken for a worker. A new stream with other terms replaces the old one at the server.
 - The stream comes back by itself: at once after a clean end, with growing pauses while the server
@@ -73,6 +74,7 @@ class Client:
         self._thread = LoopThread("resonate-network", network_loop)
         loop = self._loop = self._thread.loop
         self._sender = Sender(self._transport, loop, where)
+        self._pulse = Sender(self._transport, loop, where, quiet=True)
         self._listeners = Listeners(
             self._sender.put,
             lambda data: rq.PromiseRegisterListener(self.head(), data),
@@ -87,6 +89,7 @@ class Client:
             dependencies=dependencies,
             post=self._thread.post,
             put=self._sender.put,
+            beat=self._pulse.put,
             head=self.head,
             settled=self._listeners.settle,
         )
@@ -257,6 +260,7 @@ class Client:
             await asyncio.wait(self._streams)
         self._worker.close()
         self._listeners.close()
+        await self._pulse.close()
         await self._sender.close()
         await self._transport.close()
 

@@ -49,6 +49,7 @@ class Execution:
         self.promise = lease.promise
         self.key = (self.id, self.version, lease.promise.created_at)
         self.lost = False
+        self.ended = False
         self.complained = False
         self.cancel: Callable[[], object] | None = None
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from resonate.sdk.checks import check_filled
+
 
 class Registered(Struct, frozen=True):
     """A function under its name and version."""
@@ -46,10 +48,11 @@ class Registry:
 
     def find(self, name: str, version: int = 0) -> Registered | None:
         """Return the function of that name and version; version 0 means the highest."""
-        versions = self._names.get(name, {})
-        if version == 0:
-            return versions[max(versions)] if versions else None
-        return versions.get(version)
+        with self._lock:
+            versions = self._names.get(name, {})
+            if version == 0:
+                return versions[max(versions)] if versions else None
+            return versions.get(version)
 
     def of(self, func: Callable[..., Any]) -> Registered | None:
         """Return the entry of a function object."""
@@ -71,6 +74,6 @@ def _checked(func: Callable[..., Any], name: str | None, version: int) -> str:
         raise TypeError("generator functions are not supported yet: use `def` or `async def`")
     if name is None and func.__name__ == "<lambda>":
         raise ValueError("name required when registering a lambda function")
-    if name == "":
-        raise ValueError("name must not be empty")
+    if name is not None:
+        check_filled("name", name)
     return name or func.__name__

@@ -59,9 +59,17 @@ class Item:
 
 
 class Sender:
-    """Brings items to the server, on ``loop``."""
+    """Brings items to the server, on ``loop``; a ``quiet`` one leaves warnings to another."""
 
-    def __init__(self, transport: Transport, loop: asyncio.AbstractEventLoop, where: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        loop: asyncio.AbstractEventLoop,
+        where: str,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        self._level = logging.DEBUG if quiet else logging.WARNING
         self._transport = transport
         self._loop = loop
         self._where = where
@@ -135,7 +143,8 @@ class Sender:
                     continue
                 self._problem = problem
                 if not warned:
-                    log.warning("%s does not answer (%s): trying again", self._where, problem)
+                    text = "%s does not answer (%s): trying again"
+                    log.log(self._level, text, self._where, problem)
                     warned = True
                 await self._pause(pause)
                 pause = min(pause * 2, longest)

@@ -32,16 +32,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import Answer, HeartbeatAnswer, LeaseAnswer
+from resonate.protocol.answers import Answer, LeaseAnswer
 from resonate.protocol.records import PromiseRecord, Value
 from resonate.sdk import codec
 from resonate.sdk.errors import ResonateError
 from resonate.sdk.execution import Call, Ended, Execution, Invocation, ended
 from resonate.sdk.pool import Pool, async_thread
+from resonate.sdk.pulse import Pulse
 from resonate.sdk.registry import Registry
 from resonate.sdk.sender import Item
 
-_BEATS_PER_TTL = 3
 _PARKED_MAX = 10_000
 _PAST_MAX = 4_096
 _AGAIN_SECONDS = 2.0
@@ -53,9 +53,9 @@ log = logging.getLogger("resonate.worker")
 class Worker:
     """Executes what the server hands over; keeps its leases; settles.
 
-    ``post`` brings a call from other threads to the network's loop, ``put`` sends an item,
-    ``settled`` is told of promises settled here. ``capacity`` is the number of slots, ``ttl`` the
-    lease in milliseconds.
+    ``post`` brings a call from other threads to the network's loop, ``put`` sends an item, ``beat``
+    one with a heartbeat, ``settled`` is told of promises settled here. ``capacity`` is the number
+    of slots, ``ttl`` the lease in milliseconds.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Worker:
         dependencies: Mapping[str, Any],
         post: Callable[..., bool],
         put: Callable[[Item], None],
+        beat: Callable[[Item], None],
         head: Callable[[], rq.Head],
         settled: Callable[[PromiseRecord], None],
     ) -> None:
@@ -83,14 +84,14 @@ class Worker:
         self._pool = Pool("resonate-function")
         self._async = async_thread()
         self._held: dict[str, Execution] = {}
+        self._pulse = Pulse(pid=pid, ttl=ttl, held=self._held, put=beat, head=head, lost=self._lose)
         self._past: OrderedDict[tuple[str, int, int], None] = OrderedDict()
         self._running = 0  # slots in use, those of acquires under way among them
         self._acquiring = 0
         self._waiting: deque[Execution] = deque()
         self._parked: deque[rq.TaskRef] = deque()
         self._unknown: set[tuple[str, int]] = set()
-        self._timers: dict[object, asyncio.TimerHandle] = {}
-        self._lively_until = 0.0
+        self._retries: dict[Execution, asyncio.TimerHandle] = {}
         self._draining = False
         self._drained = asyncio.Event()
 
@@ -157,11 +158,18 @@ class Worker:
         if self._draining:
             self._release(execution)
             return None
-        self._keep_beating()
+        self._pulse.keep_beating()
         return execution
 
     def _start(self, execution: Execution) -> None:
         self._running += 1
+        try:
+            self._begin(execution)
+        except Exception:
+            log.exception("cannot run %s: leaving it to other workers", execution.id)
+            self._give_back(execution)
+
+    def _begin(self, execution: Execution) -> None:
         try:
             invocation = Invocation(execution.promise)
         except ResonateError as error:
@@ -173,14 +181,10 @@ class Worker:
             self._give_back(execution)
             return
         call = Call(execution, invocation, entry, self._dependencies)
-        try:
-            if entry.is_async:
-                self._async.post(self._begin_async, execution, call)
-            else:
-                self._pool.run(functools.partial(self._run, execution, call))
-        except RuntimeError as error:  # the machine has no more threads
-            log.error("cannot run %s: %s", execution.id, error)  # noqa: TRY400  # no bug of ours
-            self._give_back(execution)
+        if entry.is_async:
+            self._async.post(self._begin_async, execution, call)
+        else:
+            self._pool.run(functools.partial(self._run, execution, call))
 
     def _warn_unknown(self, invocation: Invocation) -> None:
         key = (invocation.name, invocation.version)
@@ -213,6 +217,7 @@ class Worker:
 
     def _finished(self, execution: Execution, outcome: Ended) -> None:
         self._running -= 1
+        execution.ended = True
         self._fulfill(execution, outcome)
         self._fill()
 
@@ -270,8 +275,13 @@ class Worker:
                 answer.status,
                 answer.data,
             )
-        again = functools.partial(self._fulfill, execution, outcome)
-        self._call_later(execution, _AGAIN_SECONDS, again)
+        again = functools.partial(self._fulfill_again, execution, outcome)
+        loop = asyncio.get_running_loop()
+        self._retries[execution] = loop.call_later(_AGAIN_SECONDS, again)
+
+    def _fulfill_again(self, execution: Execution, outcome: Ended) -> None:
+        del self._retries[execution]
+        self._fulfill(execution, outcome)
 
     def _give_back(self, execution: Execution) -> None:
         self._running -= 1
@@ -308,53 +318,11 @@ class Worker:
         while self._parked and self._running < self._capacity:
             self.offered(self._parked.popleft())
 
-    # --- leases -----------------------------------------------------------------------------------
-
-    @property
-    def _period(self) -> float:
-        return self._ttl / 1000 / _BEATS_PER_TTL
+    # --- end --------------------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """Show life for a while after a connection, though nothing be held.
-
-        What was handed over while the old connection broke may never have arrived. When the lease
-        of that runs out, the server takes this process for dead until it hears of it.
-        """
-        self._lively_until = asyncio.get_running_loop().time() + 2 * self._ttl / 1000
-        self._keep_beating()
-
-    def _keep_beating(self) -> None:
-        if self not in self._timers:
-            self._call_later(self, self._period, self._heartbeat)
-
-    def _heartbeat(self) -> None:
-        refs = [rq.TaskRef(each.id, each.version) for each in self._held.values()]
-        if not refs and asyncio.get_running_loop().time() > self._lively_until:
-            return
-        self._beat(refs or [rq.TaskRef(self._pid, 0)])  # no such task; none at all would mean all
-        self._keep_beating()
-
-    def _beat(self, refs: list[rq.TaskRef]) -> None:
-        data = rq.TaskHeartbeatData(self._pid, refs)
-        self._put(Item([rq.TaskHeartbeat(self._head(), data)], self._beaten, self._period))
-
-    def _beaten(self, item: Item) -> None:
-        if item.error is not None or item.answers[0].status != 200:
-            return
-        answer: HeartbeatAnswer = item.answers[0].data
-        for ref in answer.lost or ():
-            execution = self._held.get(ref.id)
-            if execution is not None and execution.version == ref.version:
-                self._lose(execution)
-
-    def _call_later(self, owner: object, seconds: float, act: Callable[[], None]) -> None:
-        def ring() -> None:
-            del self._timers[owner]
-            act()
-
-        self._timers[owner] = asyncio.get_running_loop().call_later(seconds, ring)
-
-    # --- end --------------------------------------------------------------------------------------
+        """Take note that a new stream is open."""
+        self._pulse.connected()
 
     def begin_drain(self) -> None:
         """Take nothing new; hand back what has not started."""
@@ -371,11 +339,12 @@ class Worker:
         asyncio.get_running_loop().call_later(max(seconds, 0), self._drained.set)
 
     async def drained(self) -> None:
-        """Return when nothing is held, or the time is over; then the rest is released."""
+        """Return when nothing is held, or the time is over; then what still runs is released."""
         await self._drained.wait()
-        if self._held:
-            log.warning("releasing %d executions that did not finish in time", len(self._held))
-        for execution in list(self._held.values()):
+        running = [each for each in self._held.values() if not each.ended]
+        if running:
+            log.warning("releasing %d executions that did not finish in time", len(running))
+        for execution in running:
             execution.lose()
             self._release(execution)
 
@@ -385,7 +354,8 @@ class Worker:
 
     def close(self) -> None:
         """Beat no more, start no more."""
-        for timer in self._timers.values():
+        self._pulse.stop()
+        for timer in self._retries.values():
             timer.cancel()
         self._pool.close()
 
