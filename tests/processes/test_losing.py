@@ -54,12 +54,14 @@ def test_a_killed_workers_call_starts_elsewhere_within_two_seconds(children, con
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("work", ["work", "work_async"])
-def test_every_killed_workers_call_starts_elsewhere_within_two_seconds(children, connect, work):
-    delays = kill_and_recover(children, connect, 15, work)
+def test_every_killed_workers_call_starts_elsewhere_within_two_seconds(
+    children, connect, work, capsys
+):
+    delays = kill_and_recover(children, connect, 20, work)
     p50, p99 = delays[len(delays) // 2], delays[int(len(delays) * 0.99)]
-    print(
-        f"kill -9 to start elsewhere, s: p50 {p50:.3f} p99 {p99:.3f} max {delays[-1]:.3f} ({len(delays)})"
-    )
+    figures = f"p50 {p50:.3f} p99 {p99:.3f} max {delays[-1]:.3f} ({len(delays)} kills)"
+    with capsys.disabled():
+        print(f"\nkill -9 to started elsewhere, seconds: {figures}")
     assert delays[-1] < 2
 
 
