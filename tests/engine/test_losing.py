@@ -34,6 +34,27 @@ async def test_a_suspect_member_gets_nothing_until_it_shows_life(servers):
         assert sorted(silent.given[:3]) == ["a", "a", "b"]
 
 
+async def test_who_still_works_on_what_it_lost_is_alive(servers):
+    """It may hold nothing else, and so send no heartbeats."""
+    async with servers.start() as server:
+        silent = Worker(server, "x", ttl=30)
+        await server.create("a")
+        await eventually(lambda: silent.member.suspect)
+        other = Worker(server, "y", ttl=60_000)
+        await server.given(other, "a")
+        inner = rq.SettleAction(rq.PromiseSettleData("a", "resolved"))
+        late, right = (
+            rq.TaskFulfill(HEAD, rq.TaskFulfillData("a", version, inner)) for version in (1, 2)
+        )
+        await server.right(rq.TaskHeartbeat(HEAD, rq.TaskHeartbeatData("y", [])))
+        assert silent.member.suspect
+        assert (await server.ask(late)).status == 409
+        assert not silent.member.suspect
+        silent.member.suspect = True
+        await server.right(right)  # of the holder of now
+        assert silent.member.suspect
+
+
 async def test_heartbeats_keep_a_lease(servers):
     async with servers.start() as server:
         worker, other = Worker(server, "x", ttl=300), Worker(server, "y", capacity=0)

@@ -203,9 +203,13 @@ def test_the_first_release_rests_not_at_all_and_further_ones_longer():
 
 def test_a_holder_that_is_lost_failed():
     hints = Hints()
-    hints.lost("a", "x")
+    hints.lost("a", "x", 3)
     assert (hints.get("a").holder, hints.get("a").failed) == ("x", True)
     assert hints.get("a").not_before == 0
+    assert [hints.loser("a", version) for version in (2, 3, 4)] == [None, "x", None]
+    hints.released("a", "y", 0)
+    assert hints.loser("a", 3) is None
+    assert hints.loser("b", 3) is None
 
 
 def test_a_workflow_that_parks_clears_the_past_and_names_its_holder():
@@ -228,7 +232,7 @@ def test_hints_are_bounded_and_the_oldest_go_first(monkeypatch):
     monkeypatch.setattr("resonate.engine.hints._HINTS_MAX", 3)
     hints = Hints()
     for each in "abcde":
-        hints.lost(each, "x")
+        hints.lost(each, "x", 1)
     assert [each for each in "abcde" if hints.get(each)] == ["c", "d", "e"]
 
 

@@ -52,7 +52,7 @@ def test_a_program_ends_by_itself_whatever_it_did(program):
         program(text)
         for text in (
             "",
-            "h = resonate.begin_rpc(resonate.pid, 'f'); h.done()",
+            "resonate.options(target='nobody').begin_rpc(resonate.pid, 'f').done()",
             "resonate.register(lambda ctx: 1, name='f'); resonate.run(resonate.pid, 'f')",
             "resonate.start()",
             "resonate.start(); resonate.stop()",

@@ -47,6 +47,7 @@ def registered(resonate, work, name="work"):
 
 
 def test_stop_of_what_was_never_used_does_nothing():
+    until(lambda: threads() == [])
     Resonate.local().stop()
     assert threads() == []
 

@@ -57,7 +57,7 @@ async def live(kind, folder, history, together):
     return answers, seen
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(batches, st.integers(1, 5))
 def test_every_store_lives_through_a_history_alike(history, together):
     async def compare():

@@ -281,7 +281,7 @@ async def test_the_log_stays_bounded_under_sustained_writes(path, monkeypatch):
     written = 0
     largest = 0
     deadline = time.monotonic() + 20
-    while written < 30_000_000:
+    while written < 15_000_000:
         many = [targeted(f"{written}-{n}", param=value("x" * 3_000)) for n in range(10)]
         await asyncio.gather(*(put(store, each) for each in many))
         written += 30_000

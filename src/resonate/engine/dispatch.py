@@ -150,9 +150,13 @@ class Dispatch:
         if self._hints.released(task_id, pid, self._clock.now()):
             self._wake_later(task_id)
 
-    def lost(self, task_id: str, pid: str) -> None:
+    def lost(self, task_id: str, pid: str, version: int) -> None:
         """The holder is gone, or let its lease run out."""
-        self._hints.lost(task_id, pid)
+        self._hints.lost(task_id, pid, version)
+
+    def loser(self, task_id: str, version: int) -> str | None:
+        """Return who lost the lease of that version."""
+        return self._hints.loser(task_id, version)
 
     def _wake_later(self, task_id: str) -> None:
         """Have a resting task looked at when its rest is over: nothing else would."""

@@ -230,6 +230,8 @@ class Engine:
                 return msgspec.structs.replace(request, data=data)
         elif isinstance(request, rq.TaskAcquire | rq.TaskCreate):
             self._seen(request.data.pid)
+        elif isinstance(request, rq.TaskFence | rq.TaskSuspend | rq.TaskFulfill | rq.TaskRelease):
+            self._late(request.data.id, request.data.version)
         return request
 
     def _start_batch(self, batch: Batch) -> None:
@@ -376,11 +378,20 @@ class Engine:
     def _seen(self, pid: str) -> None:
         """A request of the pid came in: whoever goes by it is alive."""
         self._presence.seen(pid)
+        self._trust(pid)
+
+    def _trust(self, pid: str) -> None:
         for member in self.directory.by_pid(pid):
             if member.suspect:
                 member.suspect = False
                 self.directory.place(member)
                 self._dispatch.freed(member)
+
+    def _late(self, task_id: str, version: int) -> None:
+        """Take who still works on what it has lost for alive: it may hold nothing to renew."""
+        pid = self._dispatch.loser(task_id, version)
+        if pid is not None:
+            self._trust(pid)
 
     def _end_deaf(self, pid: str) -> None:
         """End streams of a process that lives but answers no offer: it will connect anew."""
@@ -407,7 +418,7 @@ class Engine:
 
     def _release_lost(self, state: State, promise_id: str, *, version: int, pid: str) -> None:
         if steps.release_lost(state, promise_id, version, pid):
-            self._dispatch.lost(promise_id, pid)
+            self._dispatch.lost(promise_id, pid, version)
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -431,11 +442,11 @@ class Engine:
             return
         pid = before.task.pid
         if pid is not None and after is not None and after.state == "pending":
-            self._lease_ran_out(promise_id, pid)
+            self._lease_ran_out(promise_id, pid, before.task.version)
 
-    def _lease_ran_out(self, promise_id: str, pid: str) -> None:
+    def _lease_ran_out(self, promise_id: str, pid: str, version: int) -> None:
         self._lapsed[pid] += 1
-        self._dispatch.lost(promise_id, pid)
+        self._dispatch.lost(promise_id, pid, version)
         for member in self.directory.by_pid(pid):
             member.suspect = True
             self.directory.place(member)

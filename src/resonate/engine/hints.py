@@ -18,11 +18,13 @@ _HINTS_MAX = 10_000
 class Hint(Struct):
     """The last holder, whether it failed us, and how often the task was released in a row.
 
-    ``not_before`` is an instant: until then the task rests.
+    ``lost`` is the version of the lease that ended without it. ``not_before`` is an instant: until
+    then the task rests.
     """
 
     holder: str | None = None
     failed: bool = False
+    lost: int | None = None
     releases: int = 0
     not_before: int = 0
 
@@ -44,15 +46,20 @@ class Hints:
         """
         hint = self._of(task_id)
         rest = RELEASE_BACKOFF_MS[min(hint.releases, len(RELEASE_BACKOFF_MS) - 1)]
-        hint.holder, hint.failed = holder, True
+        hint.holder, hint.failed, hint.lost = holder, True, None
         hint.releases += 1
         hint.not_before = now + rest
         return rest
 
-    def lost(self, task_id: str, holder: str) -> None:
+    def lost(self, task_id: str, holder: str, version: int) -> None:
         """The holder is gone or silent: prefer another."""
         hint = self._of(task_id)
-        hint.holder, hint.failed = holder, True
+        hint.holder, hint.failed, hint.lost = holder, True, version
+
+    def loser(self, task_id: str, version: int) -> str | None:
+        """Return who lost the lease of that version, if that was the last that was lost."""
+        hint = self._hints.get(task_id)
+        return hint.holder if hint is not None and hint.lost == version else None
 
     def see(self, before: Promise | None, after: Promise) -> None:
         """A workflow that parks prefers its last holder; a task that ends needs no hint."""
