@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from resonate import Resonate
 from tests.processes.children import Children
 
 
@@ -12,6 +13,20 @@ def children(tmp_path):
     found = Children(tmp_path)
     yield found
     found.end()
+
+
+@pytest.fixture
+def connect():
+    """Return a maker of clients that are stopped after the test."""
+    made = []
+
+    def make(url):
+        made.append(Resonate.remote(url, group="test").options(target="workers"))
+        return made[-1]
+
+    yield make
+    for resonate in made:
+        resonate.stop(0)
 
 
 @pytest.hookimpl(wrapper=True)

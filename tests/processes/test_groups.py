@@ -8,25 +8,10 @@ import signal
 
 import pytest
 
-from resonate import Resonate
 from tests.processes.children import HERE, until
 
 EXAMPLES = HERE.parent.parent / "examples" / "load-balancing"
 CALLER = HERE / "caller.py"
-
-
-@pytest.fixture
-def connect():
-    """Return a maker of clients that are stopped after the test."""
-    made = []
-
-    def make(url):
-        made.append(Resonate.remote(url, group="test").options(target="workers"))
-        return made[-1]
-
-    yield make
-    for resonate in made:
-        resonate.stop(0)
 
 
 @pytest.mark.slow

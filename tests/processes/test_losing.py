@@ -8,22 +8,7 @@ from collections import Counter
 
 import pytest
 
-from resonate import Resonate
 from tests.processes.children import until
-
-
-@pytest.fixture
-def connect():
-    """Return a maker of clients that are stopped after the test."""
-    made = []
-
-    def make(url):
-        made.append(Resonate.remote(url, group="test").options(target="workers"))
-        return made[-1]
-
-    yield make
-    for resonate in made:
-        resonate.stop(0)
 
 
 def kill_and_recover(children, connect, rounds, work):

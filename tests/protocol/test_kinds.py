@@ -21,7 +21,7 @@ from resonate.protocol.answers import (
     encode,
     respond,
 )
-from resonate.protocol.errors import Overloaded, Refused, ServerError, StartError, Unavailable
+from resonate.protocol.errors import Overloaded, ServerError, StartError, Unavailable
 from resonate.protocol.records import EMPTY, PromiseRecord, TaskRecord, Value
 
 KINDS = {
@@ -179,7 +179,6 @@ def test_well_formed_task_record_hides_deadlines_and_resumes_is_a_count():
         (ServerError("m"), 500, "Internal error: m"),
         (Unavailable("m"), 503, "Service unavailable: m"),
         (Overloaded("m"), 503, "Service unavailable: m"),
-        (Refused("m"), 400, "Invalid request: m"),
         (StartError("m"), 500, "Internal error: m"),
     ],
 )

@@ -5,7 +5,6 @@
     ServerError
      ├── Unavailable      503: nothing was committed, the same request may be sent again
      │    └── Overloaded  503: too many requests are waiting
-     ├── Refused          400: the storage cannot take this input
      └── StartError       the server cannot start; one clear sentence says why
 """
 
@@ -32,13 +31,6 @@ class Unavailable(ServerError):
 
 class Overloaded(Unavailable):
     """More requests are waiting than the limit allows."""
-
-
-class Refused(ServerError):
-    """The storage cannot take this input, now or later."""
-
-    status = 400
-    prefix = "Invalid request"
 
 
 class StartError(ServerError):
