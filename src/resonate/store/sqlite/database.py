@@ -21,7 +21,7 @@ from resonate.store.queries import migrations
 
 PACKAGE = "resonate.store.sqlite"
 _APPLICATION_ID = 0x52534E54  # "RSNT": tells our files from others
-_PAGE_CACHE_KIB = 65_536
+_PAGE_CACHE_KIB = 16_384
 _SQLITE_MIN = (3, 51, 0)  # jsonb_each
 log = logging.getLogger("resonate.store")
 
