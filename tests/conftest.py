@@ -1,6 +1,9 @@
 """Test functions may be ``async def``: each runs on an event loop of its own.
 
 An exception that nobody waits for (in a callback, or in a task that was left alone) fails the test.
+
+Whoever starts the tests in the background of a script has SIGINT ignored, and child processes inherit
+that; it is undone here, because tests send the signal to theirs.
 """
 
 from __future__ import annotations
@@ -8,8 +11,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import signal
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
