@@ -15,6 +15,7 @@ from aiohttp import web
 LOSE_REQUEST = "the connection breaks before the server has the request"
 LOSE_ANSWER = "the connection breaks after the server carried the request out"
 HANG = "nothing ever comes back"
+SWALLOW_ANSWER = "nothing ever comes back although the server carried the request out"
 GARBAGE = "an answer that is no JSON"
 
 Rule = Callable[[list[dict[str, Any]]], "str | tuple[int, str] | None"]
@@ -25,6 +26,9 @@ class Proxy:
 
     ``rule`` is asked about each POST, given its envelopes: one of the faults above, (status, text)
     to be answered in the server's place, or None to let it pass.
+
+    ``held`` are methods whose requests wait while they are in it, ``delay`` the seconds each POST
+    takes, and ``spoil`` may change the answers, given the requests.
     """
 
     def __init__(self, upstream: str, *, plain: bool = False) -> None:
@@ -35,7 +39,12 @@ class Proxy:
         self.polls: list[str] = []
         self.events: list[dict[str, Any]] = []
         self.swallow = False  # events
-        self.discovery: Callable[[], web.Response] | None = None
+        self.held: set[str] = set()
+        self.delay = 0.0
+        self.spoil: Callable[[list[dict[str, Any]], list[dict[str, Any]]], None] | None = None
+        self.asked = 0  # what it can
+        self.ports: list[int] = []  # from which the requests came
+        self.discovery: Callable[[], web.Response] | str | None = None  # or LOSE_REQUEST
         self._streams: set[web.StreamResponse] = set()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -84,8 +93,18 @@ class Proxy:
             self._cut()
             await web_runner.cleanup()
 
+    async def _hold(self, request: web.Request) -> None:
+        self.ports.append(request.transport.get_extra_info("peername")[1])
+        while request.method in self.held:  # noqa: ASYNC110  # the test runs on another thread
+            await asyncio.sleep(0.001)
+
     async def _discover(self, request: web.Request) -> web.Response:
-        if self.discovery is not None:
+        self.asked += 1
+        await self._hold(request)
+        if self.discovery == LOSE_REQUEST:
+            request.transport.abort()
+            return web.Response()
+        if callable(self.discovery):
             return self.discovery()
         if self.plain:
             return web.Response(status=404, text="not found")
@@ -98,6 +117,8 @@ class Proxy:
         batch = isinstance(found, list)
         envelopes = found if batch else [found]
         self.posts.append(envelopes)
+        await self._hold(request)
+        await asyncio.sleep(self.delay)
         if self.plain and batch:
             return _answer(envelopes[0], 400, "Invalid request envelope: expected an object")
         action = self.rule(envelopes) if self.rule else None
@@ -114,13 +135,20 @@ class Proxy:
             return web.Response()
         async with self._session.post(self.upstream + "/", data=body) as response:
             answer = await response.read()
+        if action == SWALLOW_ANSWER:
+            await self._over.wait()
         if action == LOSE_ANSWER:
             request.transport.abort()
+        if self.spoil is not None:
+            answers = json.loads(answer)
+            self.spoil(envelopes, answers if isinstance(answers, list) else [answers])
+            answer = json.dumps(answers).encode()
         return web.Response(body=answer, status=response.status, content_type="application/json")
 
     async def _poll(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path if self.plain else request.rel_url.raw_path_qs
         self.polls.append(path)
+        await self._hold(request)
         async with self._session.get(self.upstream + path) as upstream:
             response = web.StreamResponse(headers={"content-type": "text/event-stream"})
             await response.prepare(request)

@@ -226,7 +226,7 @@ def test_streams_may_have_a_port_of_their_own():
 def test_credentials_come_from_arguments_or_the_environment(monkeypatch):
     def made(**arguments):
         transport = Resonate.remote("http://h", **arguments)._shared._connect()
-        return transport._headers.get("authorization")
+        return transport._connections._headers.get("authorization")
 
     assert made() is None
     monkeypatch.setenv("RESONATE_USERNAME", "u")

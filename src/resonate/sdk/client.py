@@ -3,7 +3,9 @@
 Rules:
 - The thread starts with the first use. User code never runs on it, so nothing a function does can
   starve the heartbeats.
-- Heartbeats have a line of their own to the server: no large value holds them up.
+- Heartbeats have a line of their own to the server: no large value holds them up. A send of theirs
+  has a quarter of the ttl. The first beat leaves when a third of it is over: with two dead
+  connections in its way, the third try still comes in time.
 - One event stream at the most. Without a worker it only listens (capacity 0), so a caller is never
   taken for a worker. A new stream with other terms replaces the old one at the server.
 - The stream comes back by itself: at once after a clean end, with growing pauses while the server
@@ -38,6 +40,7 @@ from resonate.sdk.transport import Incoming, Terms, Transport, TransportError
 from resonate.sdk.worker import Worker
 
 _PAUSE_SECONDS = (0.05, 1.0)
+_BEAT_TTLS = 0.25  # that the send of a heartbeat may take
 _GOODBYE_SECONDS = 2.0  # for what was released last to reach the server
 _CLOSE_SECONDS = 5.0  # for connections to close
 log = logging.getLogger("resonate.network")
@@ -74,7 +77,8 @@ class Client:
         self._thread = LoopThread("resonate-network", network_loop)
         loop = self._loop = self._thread.loop
         self._sender = Sender(self._transport, loop, where)
-        self._pulse = Sender(self._transport, loop, where, quiet=True)
+        seconds = ttl / 1000 * _BEAT_TTLS
+        self._pulse = Sender(self._transport, loop, where, quiet=True, seconds=seconds)
         self._listeners = Listeners(
             self._sender.put,
             lambda data: rq.PromiseRegisterListener(self.head(), data),

@@ -1,19 +1,20 @@
-"""The way to a server over HTTP: keep-alive connections for requests, one event stream.
+"""The way to a server over HTTP: batches of requests, one event stream.
 
 Rules:
 - Our extensions are used when ``GET /`` lists them, and only then: other servers of the protocol
   work without. It is asked again whenever the connection was lost: the server may be another one.
 - A batch stays below the server's limits of requests and bytes, so that what is too large is
   refused by itself, and not together with its neighbours.
+- An answer that is no answer of the protocol (a proxy's page, half a text) is a lost one. One whose
+  data are not what its request asked for is an error: it would be no other if asked again.
 - No total timeout on the stream; a server that announces itself as ours sends a comment every 15 s,
   so silence for three times as long means that it is gone. Others get more time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import io
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +29,8 @@ from resonate.protocol.answers import Answer
 from resonate.protocol.limits import BODY_BYTES_MAX, KEEPALIVE_SECONDS
 from resonate.protocol.messages import ExecuteData, UnblockData
 from resonate.protocol.records import PromiseRecord, TaskRecord, TaskState
-from resonate.sdk.transport import Incoming, Terms, TransportError
+from resonate.sdk.connections import Connections
+from resonate.sdk.transport import AnswerLostError, Incoming, Terms, TransportError
 
 _ANSWERS: dict[type[rq.Request], Any] = {
     rq.TaskGet: an.TaskAnswer,
@@ -41,8 +43,6 @@ _ANSWERS: dict[type[rq.Request], Any] = {
     rq.TaskHalt: an.Nothing,
     rq.TaskContinue: an.Nothing,
 }
-_CONNECT_SECONDS = 5.0
-_ANSWER_SECONDS = 15.0
 _SILENCE_SECONDS = 300.0  # of a stream of a server that promises no comments
 _TEXT_MAX = 200  # of what is quoted from an answer
 
@@ -94,8 +94,7 @@ class HttpTransport:
     ) -> None:
         self.url = url.rstrip("/")
         self._poll_url = (poll_url or url).rstrip("/")
-        self._headers = _credentials(token, auth)
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections(self.url + "/", _credentials(token, auth))
         self._extensions: _Extensions | None = None
         self._encoder = msgspec.json.Encoder()
         self._response = msgspec.json.Decoder(an.RawResponse)
@@ -108,7 +107,7 @@ class HttpTransport:
         try:
             for part, bodies in self._parts(requests, known):
                 found.extend(await self._post(part, bodies))
-        except TransportError:
+        except (TransportError, asyncio.CancelledError):
             self._extensions = None
             raise
         return found
@@ -135,49 +134,27 @@ class HttpTransport:
     ) -> None:
         """Hold ``GET /poll/{group}/{pid}``."""
         self._extensions = None
+        await self._connections.renew()
         known = await self._known()
         silence = KEEPALIVE_SECONDS * 3 if known.poll else _SILENCE_SECONDS
-        timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence)
         url = f"{self._poll_url}/poll/{quote(terms.group, safe='')}/{quote(terms.pid, safe='')}"
         params = _parameters(terms) if known.poll else {}
-        headers = {"accept": "text/event-stream"}
-        try:
-            async with self._open().get(
-                url, params=params, headers=headers, timeout=timeout
-            ) as response:
-                if response.status != 200:
-                    text = await response.text()
-                    raise TransportError(f"{response.status} {text[:_TEXT_MAX]}")
-                opened()
-                await _read_events(response.content, receive)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise TransportError(_words(error)) from error
+        async with self._connections.stream(url, params, silence) as response:
+            if response.status != 200:
+                text = await response.text()
+                raise TransportError(f"{response.status} {text[:_TEXT_MAX]}")
+            opened()
+            await _read_events(response.content, receive)
 
     async def close(self) -> None:
-        """Close the session."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers,
-                connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=30),
-                timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS, sock_connect=_CONNECT_SECONDS),
-            )
-        return self._session
+        """Close all connections."""
+        await self._connections.close()
 
     async def _known(self) -> _Extensions:
         """Ask the server which extensions it has, unless it is known."""
         known = self._extensions
         if known is None:
-            try:
-                async with self._open().get(self.url + "/") as response:
-                    body = await response.read()
-                    status = response.status
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                raise TransportError(_words(error)) from error
+            status, body = await self._connections.get()
             if status >= 500:  # it is starting, or a proxy in front of it has nobody behind
                 text = body[:_TEXT_MAX].decode("utf-8", "replace")
                 raise TransportError(f"{status} {text}")
@@ -186,23 +163,17 @@ class HttpTransport:
 
     async def _post(self, requests: list[rq.Request], bodies: list[bytes]) -> list[Answer]:
         body = bodies[0] if len(bodies) == 1 else b"[%b]" % b",".join(bodies)
-        try:
-            async with self._open().post(
-                self.url + "/", data=io.BytesIO(body), headers={"content-type": "application/json"}
-            ) as response:
-                text = await response.read()
-                status = response.status
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise TransportError(_words(error)) from error
+        status, text = await self._connections.post(body)
         try:
             if text[:1] == b"[":
                 raw = self._responses.decode(text)
             else:
                 raw = [self._response.decode(text)] * len(requests)
-            return [_answer(*pair) for pair in zip(requests, raw, strict=True)]
+            pairs = list(zip(requests, raw, strict=True))
         except (msgspec.DecodeError, ValueError) as error:
             start = text[:_TEXT_MAX].decode("utf-8", "replace")
-            raise TransportError(f"unreadable answer, status {status}: {start}") from error
+            raise AnswerLostError(f"unreadable answer, status {status}: {start}") from error
+        return [_answer(*pair) for pair in pairs]
 
 
 def _credentials(token: str | None, auth: tuple[str, str] | None) -> dict[str, str]:
@@ -284,10 +255,3 @@ def _message(body: bytes) -> Incoming | None:
         return ExecuteData(rq.TaskRef(task.id, task.version))
     held = TaskRecord(task.id, task.state, task.version, task.resumes, task.ttl, task.pid)
     return an.LeaseAnswer(held, found.promise, found.preload)
-
-
-def _words(error: BaseException) -> str:
-    number = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
-    if number is not None and number > 0:
-        return os.strerror(number)  # aiohttp's own words are about ssl, where there is none
-    return str(error) or type(error).__name__

@@ -5,6 +5,12 @@ Rules:
   number of requests per send rises with the load. Order is kept.
 - No answer, or 503: the same request is sent again until its patience ends. Every request of the
   protocol may be repeated; ``repeated`` tells who asks that an earlier try may have taken effect.
+- There is a pause before, and each is longer than the last; none when the server was just seen:
+  the connection alone was dead, or part of the batch was answered.
+- A batch may be too much: its answer is lost, or one item makes it fail. Then the next batch has
+  half the requests, down to a single item, so that what fails alone is the culprit, and fails
+  alone. What a server answers only in part sets the size of the next. Each success adds a quarter.
+- A send that takes longer than ``seconds`` is given up, and its connection with it.
 - Each item is done exactly once, on the network's event loop; after ``close``, on any thread.
 """
 
@@ -20,7 +26,12 @@ from collections.abc import Callable
 from resonate.protocol.answers import Answer
 from resonate.protocol.requests import Request
 from resonate.sdk.errors import ResonateShutdownError, ResonateStoreError
-from resonate.sdk.transport import Transport, TransportError
+from resonate.sdk.transport import (
+    AnswerLostError,
+    DeadConnectionError,
+    Transport,
+    TransportError,
+)
 
 _BATCH_MAX = 500
 _PAUSE_SECONDS = (0.02, 1.0)
@@ -59,7 +70,10 @@ class Item:
 
 
 class Sender:
-    """Brings items to the server, on ``loop``; a ``quiet`` one leaves warnings to another."""
+    """Brings items to the server, on ``loop``; a ``quiet`` one leaves warnings to another.
+
+    ``seconds`` is how long one send may take; None leaves it to the transport.
+    """
 
     def __init__(
         self,
@@ -68,7 +82,10 @@ class Sender:
         where: str,
         *,
         quiet: bool = False,
+        seconds: float | None = None,
     ) -> None:
+        self._seconds = seconds
+        self._size = _BATCH_MAX  # requests of the next batch
         self._level = logging.DEBUG if quiet else logging.WARNING
         self._transport = transport
         self._loop = loop
@@ -163,7 +180,7 @@ class Sender:
     def _take(self) -> list[Item]:
         """Return what leaves next; those whose patience has ended are dropped."""
         items: list[Item] = []
-        room = _BATCH_MAX
+        room = self._size
         while self._queue and (not items or len(self._queue[0].requests) <= room):
             item = self._queue.popleft()
             if not item.finished:
@@ -172,10 +189,19 @@ class Sender:
         return items
 
     async def _try(self, items: list[Item]) -> str | None:
-        """Send once; return what stood in the way of those that have to be sent again."""
+        """Send once; return what stood in the way, None when there is no reason to pause."""
         requests = [request for item in items for request in item.requests]
         try:
-            answers = await self._transport.send(requests)
+            async with asyncio.timeout(self._seconds):
+                answers = await self._transport.send(requests)
+        except DeadConnectionError as error:
+            log.info("%s: sending again", error)
+            self._put_back(items)
+            return None
+        except (AnswerLostError, TimeoutError) as error:
+            self._size = max(1, len(requests) // 2)
+            self._put_back(items)
+            return str(error) or f"nothing within {self._seconds} s"
         except TransportError as error:
             self._put_back(items)
             return str(error)
@@ -183,23 +209,37 @@ class Sender:
             self._put_back(items)
             raise
         except Exception as error:
-            log.exception("requests could not be sent")
-            for item in items:
-                _finish(item, ResonateStoreError(f"{type(error).__name__}: {error}"))
+            if len(items) > 1:
+                self._size = max(1, len(requests) // 2)
+                self._put_back(items)
+            else:
+                log.exception("a request could not be sent, or its answer not be read")
+                _finish(items[0], ResonateStoreError(f"{type(error).__name__}: {error}"))
             return None
         assert len(answers) == len(requests), "an answer for each request"
+        return self._take_in(items, answers)
+
+    def _take_in(self, items: list[Item], answers: list[Answer]) -> str | None:
+        """Finish what was answered, put back what was turned away; return as ``_try``."""
         remaining = iter(answers)
         again: list[Item] = []
+        answered = 0
         problem = None
         for item in items:
             item.answers = [next(remaining) for _ in item.requests]
             busy = next((each for each in item.answers if each.status == _BUSY), None)
             if busy is None:
+                answered += len(item.requests)
                 _finish(item)
             else:
                 problem = str(busy.data)
                 again.append(item)
         self._put_back(again)
+        if not again:
+            self._size = min(_BATCH_MAX, self._size + self._size // 4 + 1)
+        elif answered > 0:
+            self._size = answered
+            problem = None
         return problem
 
     def _put_back(self, items: list[Item]) -> None:

@@ -21,6 +21,14 @@ class TransportError(Exception):
     """The server cannot be reached, or the connection broke: nobody knows what it did."""
 
 
+class AnswerLostError(TransportError):
+    """The requests went out, and no answer came that can be read: it may be too large."""
+
+
+class DeadConnectionError(TransportError):
+    """The connection is dead while the server is alive: the requests can be sent again at once."""
+
+
 class Terms(Struct, frozen=True):
     """What the stream declares: ``capacity`` slots (0: listens only), leases of ``ttl`` ms."""
 
