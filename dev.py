@@ -34,6 +34,7 @@ VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 COVERED_SOURCES = "src/resonate/protocol/*,src/resonate/core/*"
 COVERED_TESTS = ["tests/protocol", "tests/core"]
 COVERAGE_PERCENT_MIN = 100
+SIMULATED_SECONDS = 60
 
 NO_ENSUREPIP = f"""
 This Python cannot make virtual environments: its ensurepip module is missing.
@@ -87,8 +88,13 @@ def bench(arguments: list[str]) -> int:
     return become(module("benchmarks", *arguments))
 
 
+def sim(arguments: list[str]) -> int:
+    """Simulate faults from seeds: --seed N runs one, --seconds S many, one after another."""
+    return become(module("simulation", *arguments))
+
+
 def ci(arguments: list[str]) -> int:
-    """Do what CI does: check, wheel, coverage, then every test; stops at the first failure."""
+    """Do what CI does: check, wheel, coverage, sim, then every test; stops at the first failure."""
     refuse(arguments)
     # For tests it means: what is missing here, such as PostgreSQL, is a failure and not a skip.
     os.environ["CI"] = "true"
@@ -97,12 +103,13 @@ def ci(arguments: list[str]) -> int:
         [str(PYTHON), "tools/check_wheel.py"],
         module("coverage", "run", "-m", "pytest", "-q", *COVERED_TESTS),
         module("coverage", "report", f"--include={COVERED_SOURCES}", percent),
+        module("simulation", "--seconds", str(SIMULATED_SECONDS)),
     )
     # Last, because the closing line of a build is read as its result: nothing may follow.
     return status or become(module("pytest", "-m", "not bench"))
 
 
-VERBS = {verb.__name__: verb for verb in (demo, serve, test, check, fix, bench, ci)}
+VERBS = {verb.__name__: verb for verb in (demo, serve, test, check, fix, bench, sim, ci)}
 
 
 def main(arguments: list[str]) -> int:

@@ -6,26 +6,37 @@ Pages are read as text: what is in backticks or in a code block counts as named.
 from __future__ import annotations
 
 import ast
+import base64
+import http.client
 import importlib.util
 import inspect
+import json
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import resonate
 import resonate.errors
 from resonate.cli.main import resonate as command
+from resonate.core.properties import INTERNAL_PROPERTIES, STATE_PROPERTIES, STEP_PROPERTIES
 from resonate.gateway.app import application, discovery
-from resonate.protocol import limits
-from resonate.protocol.requests import KINDS
+from resonate.protocol import limits, validation
+from resonate.protocol.addresses import parse_address
+from resonate.protocol.cron import next_cron, parse_cron
+from resonate.protocol.envelope import Refusal, Rules, read
+from resonate.protocol.requests import DEBUG_KINDS, KINDS
 from resonate.sdk.context import Info
 from tests.cli.servers import Server
+from tests.clients.clients import CLIENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "resonate"
@@ -148,7 +159,9 @@ def test_reference_of_the_command_line_has_every_option_with_its_default():
     serve = {option.opts[0]: option for option in command.commands["serve"].params}
     assert {flag for flag in table if flag.startswith("-")} - {"---"} == set(serve)
     for flag, option in serve.items():
-        if option.default is not None and flag != "--url":
+        if getattr(option, "is_flag", False):
+            assert table[flag][1] == "off"
+        elif isinstance(option.default, int | str):  # it has one
             assert table[flag][1] == f"`{option.default}`"
     assert options("dev") == options("serve") - {"--db"}
     assert options("demo") == set()
@@ -170,6 +183,22 @@ def test_commands_in_pages_exist(path):
             assert verb in verbs(), text
 
 
+RUN = {  # what else is run in pages, and where its options are
+    "dev.py sim": "simulation/__main__.py",
+    "-m tests.model.differential": "tests/model/differential.py",
+}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_options_of_other_programs_in_pages_exist(path):
+    for text in code(path.read_text(encoding="utf-8")):
+        for program, source in RUN.items():
+            _, found, rest = text.partition(program)
+            if found:
+                known = set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', page(source)))
+                assert flags(rest.replace("[", "").replace("]", "")) <= known, text
+
+
 def verbs():
     spec = importlib.util.spec_from_file_location("dev", ROOT / "dev.py")
     module = importlib.util.module_from_spec(spec)
@@ -181,8 +210,11 @@ def verbs():
 
 
 def variables():
-    """Return the environment variables that the package and its task runner name."""
+    """Return the environment variables that the package, its task runner and its tests name."""
     found = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = "" if path == Path(__file__) else path.read_text(encoding="utf-8")
+        found |= set(re.findall(r'"(RESONATE_[A-Z_]+[A-Z]|MODEL_[A-Z_]+)"', text))
     for path in [*SOURCE.rglob("*.py"), ROOT / "dev.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
@@ -209,7 +241,7 @@ def test_configuration_has_every_environment_variable_and_no_other():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_environment_variables_in_pages_exist(path):
-    named = set(re.findall(r"RESONATE_[A-Z_]+", path.read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?:RESONATE|MODEL)_[A-Z_]+", path.read_text(encoding="utf-8")))
     assert named <= variables()
 
 
@@ -236,7 +268,8 @@ def test_reference_of_limits_has_every_limit_with_its_value():
         assert name in names(text), name
         cell = table.get(name, text)
         for each in value if isinstance(value, tuple) else [value]:
-            assert f"{each:,}" in cell, name
+            number = f"{each:,g}" if isinstance(each, float) else f"{each:,}"
+            assert re.search(rf"(?<![\d,.]){re.escape(number)}(?!,?\d)", cell), name
 
 
 def test_reference_of_limits_has_no_other():
@@ -249,43 +282,175 @@ def test_reference_of_limits_has_no_other():
 
 # ---------------------------------------------------------------------------------- http api
 
+API = "docs/reference/http-api.md"
+SECTIONS = {
+    "promise": "Promises",
+    "task": "Tasks",
+    "schedule": "Schedules",
+    "debug": "Debug operations",
+}
+LENIENT, STRICT = (discovery(Rules(strict=strict))["extensions"] for strict in (False, True))
+
+
+def kinds():
+    """Return the row of each kind, by its name."""
+    return {
+        row[0].strip("`"): row
+        for prefix, title in SECTIONS.items()
+        for row in rows(section(page(API), title))
+        if row[0].startswith(f"`{prefix}.")
+    }
+
 
 def test_http_reference_has_every_request_kind_and_no_other():
-    text = page("docs/reference/http-api.md")
-    first = {row[0].strip("`") for row in rows(section(text, "Promises") + section(text, "Tasks"))}
-    kinds = {each for each in first if re.fullmatch(r"(promise|task)\.\w+", each)}
-    assert kinds == set(KINDS)
+    assert set(kinds()) == {*KINDS, *DEBUG_KINDS}
 
 
-def test_http_reference_has_every_field_of_every_request():
-    text = page("docs/reference/http-api.md")
-    table = {row[0].strip("`"): row for row in rows(text)}
-    for kind, request in KINDS.items():
+def test_http_reference_has_every_field_of_every_request_and_no_other():
+    table = kinds()
+    inner = {"id", "version"} | {name for name in KINDS if name.startswith("promise.")}
+    for kind, request in {**KINDS, **DEBUG_KINDS}.items():
         data = inspect.get_annotations(request, eval_str=True)["data"]
         fields = set(data.__struct_encode_fields__)
-        assert set(re.findall(r"`(\w+)\??`", table[kind][1])) >= fields, kind
+        named = set(re.findall(r"`([\w.]+)\??`", table[kind][1]))
+        assert fields <= named, kind
+        assert named <= fields | inner, kind
+        optional = set(re.findall(r"`(\w+)\?`", table[kind][1]))
+        required = len(data.__struct_fields__) - len(data.__struct_defaults__)
+        assert optional == set(data.__struct_encode_fields__[required:]), kind
 
 
 def test_http_reference_has_every_route():
-    paths = {row[0].strip("`").split()[-1] for row in rows(page("docs/reference/http-api.md"))}
-    for route in application(None).routes:
+    paths = {row[0].strip("`").split()[-1] for row in rows(page(API))}
+    for route in application(SimpleNamespace(rules=Rules())).routes:
         path = route.path
         if "rest:path" not in path and path not in ("/promises", "/tasks", "/schedules"):
             assert path in paths
     assert "/poll/{group}/{id}" in paths
 
 
-def test_http_reference_has_every_extension_and_status():
-    text = page("docs/reference/http-api.md")
-    for parameter in [*discovery()["extensions"]["poll"], "ttl"]:
-        assert parameter in names(section(text, "Poll"))
+def test_http_reference_has_every_extension_and_no_other():
+    listed = {row[0].strip("`") for row in rows(section(page(API), "Discovery"))[2:]}
+    assert listed == set(LENIENT)
+    assert set(discovery(Rules())["limits"]) <= names(section(page(API), "Discovery"))
+    poll = {row[0].strip("`").split("=")[0] for row in rows(section(page(API), "Poll"))[2:]}
+    assert poll == {*LENIENT["poll"], "ttl"}
+    found = [row[0] for row in rows(section(page(API), "Searches")) if row[0].startswith("`")]
+    fields = {name for cell in found for name in re.findall(r"`(\w+)`", cell)}
+    assert fields == {name for kind in LENIENT["search"].values() for name in kind}
+    assert set(LENIENT["heartbeat"]) <= names(section(page(API), "Tasks"))
+    assert set(LENIENT["release"]) <= names(section(page(API), "Tasks"))
+
+
+def test_http_reference_marks_what_searches_have_beyond_the_protocol():
+    for kind, fields in LENIENT["search"].items():
+        protocol, _, ours = kinds()[f"{kind}.search"][1].partition("extension")
+        assert set(re.findall(r"`(\w+)\?`", ours)) == set(fields)
+        assert not set(re.findall(r"`(\w+)\?`", protocol)) & set(fields)
+
+
+def test_http_reference_tells_what_a_strict_server_has_no_more():
+    text = section(page(API), "Strict mode")
+    assert set(STRICT) <= names(text)
+    rest = text[text.index("`batch`") :]
+    assert {"poll", "lost", "delay"} <= names(rest)
+    assert "searches" in rest
+    assert set(LENIENT) - set(STRICT) == {"poll", "heartbeat", "release", "search"}
+
+
+def test_http_reference_has_every_status():
     core = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "core").glob("*.py"))
     doors = page("src/resonate/protocol/envelope.py") + page("src/resonate/gateway/exchange.py")
     used = {
         *re.findall(r"Answer\((\d{3})", core),
         *re.findall(r"(?:return|Refusal\() ?(\d{3})", doors),
     }
-    assert used | {"413", "500", "503"} <= {row[0] for row in rows(section(text, "Envelope"))}
+    assert "501" in used
+    assert used | {"413", "500", "503"} <= {row[0] for row in rows(section(page(API), "Envelope"))}
+
+
+def test_http_reference_has_every_tag_with_a_meaning():
+    known = {
+        value
+        for value in vars(validation).values()
+        if isinstance(value, str) and re.fullmatch(r"resonate:\w+", value)
+    }
+    table = {row[0].strip("`") for row in rows(section(page(API), "Promises"))}
+    assert {each for each in table if each.startswith("resonate:")} == known
+    assert len(known) > 5
+
+
+def test_http_reference_has_every_form_of_an_address():
+    found = [each for row in rows(section(page(API), "Addresses")) for each in spans(row[0])]
+    parsed = {text: parse_address(text.replace("…", "host")) for text in found}
+    assert all(parsed.values()), parsed
+    assert {each.cast for each in parsed.values()} == {"any", "uni", "http"}
+
+
+def requests_in(text):
+    """Return the bodies of the requests that the code blocks of a page send."""
+    for _, block in BLOCK.findall(text):
+        if block.startswith("curl") and " -d " in block:
+            words = shlex.split(block)
+            yield words[words.index("-d") + 1]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_requests_in_pages_are_valid(path):
+    for body in requests_in(path.read_text(encoding="utf-8")):
+        assert not isinstance(read(body.encode()), Refusal), body
+
+
+@pytest.mark.parametrize("name", ["schedule", "find-promises"])
+def test_pages_about_requests_have_some(name):
+    assert list(requests_in(page(f"docs/how-to/{name}.md")))
+
+
+def test_searches_in_a_table_are_valid():
+    table = rows(section(page("docs/how-to/find-promises.md"), "List what is in one state"))[2:]
+    assert len(table) > 5
+    for _, cell in table:
+        head = {"corrId": "1", "version": "2026-04-01"}
+        body = {"kind": "promise.search", "head": head, "data": json.loads(cell.strip("`"))}
+        assert not isinstance(read(json.dumps(body).encode()), Refusal), cell
+
+
+# --------------------------------------------------------------------------------- how-to pages
+
+
+def test_expressions_of_schedules_mean_what_the_page_says():
+    text = section(page("docs/how-to/schedule.md"), "Write the cron expression")
+    table = [row for row in rows(text) if row[0].startswith("`")]
+    valid = {span: row[1] for row in table for span in spans(row[0]) if "never" not in row[1]}
+    never = [span for row in table for span in spans(row[0]) if "never" in row[1]]
+    assert len(valid) > 5
+    assert len(never) == 3
+    assert not any(map(parse_cron, never))
+    for text, meaning in valid.items():
+        cron = parse_cron(text)
+        assert cron is not None, text
+        instant = next_cron(cron, 1_772_618_400_000)  # Wednesday, 4 March 2026, 10:00
+        day = time.strftime("%A", time.gmtime(instant / 1000))
+        if "Sundays" in meaning:
+            assert day == "Sunday"
+        if "Friday" in meaning and "Monday" not in meaning:
+            assert day == "Friday"
+    shorthands = [row[1] for row in rows(text) if row[0] == "1"]
+    assert all(parse_cron(span) for cell in shorthands for span in spans(cell))
+
+
+def test_the_call_of_a_schedule_is_what_the_page_says():
+    text = page("docs/how-to/schedule.md")
+    created = next(requests_in(text))
+    param = json.loads(created)["data"]["promiseParam"]["data"]
+    shown = next(block for language, block in BLOCK.findall(text) if language == "json")
+    assert json.loads(base64.b64decode(param)) == json.loads(shown)
+
+
+def test_the_releases_of_official_sdks_are_those_that_are_tested():
+    text = page("docs/how-to/other-sdks.md")
+    named = {row[1] for row in rows(text) if re.fullmatch(r"\d+\.\d+\.\d+", row[1])}
+    assert named == {name.partition("-")[2] for name in CLIENTS}
 
 
 # --------------------------------------------------------------------------------------- sdk
@@ -336,11 +501,43 @@ def test_sdk_reference_has_every_error_and_no_other():
 
 # --------------------------------------------------------------------------------- internals
 
+INTERNALS = sorted((ROOT / "docs" / "internals").glob("*.md"))
 
-def test_files_named_in_internals_exist():
-    for span in spans(page("docs/internals/hacking.md")):
-        if re.fullmatch(r"[\w/.]+\.(py|md)", span) or span.endswith("/"):
+
+@pytest.mark.parametrize("path", INTERNALS, ids=lambda path: path.name)
+def test_files_named_in_internals_exist(path):
+    for span in spans(path.read_text(encoding="utf-8")):
+        if re.fullmatch(r"[\w/.]+\.(py|md|sql)|[\w/]+/|tests/[\w/]+", span):
             assert (ROOT / span).exists() or (SOURCE / span).exists(), span
+
+
+@pytest.mark.parametrize("path", INTERNALS, ids=lambda path: path.name)
+def test_tests_named_in_internals_exist(path):
+    named = set(re.findall(r"`(test_\w+)`", path.read_text(encoding="utf-8")))
+    known = set()
+    for each in (ROOT / "tests").rglob("test_*.py"):
+        known |= set(re.findall(r"^(?:async )?def (test_\w+)", each.read_text(), re.MULTILINE))
+    assert named <= known, sorted(named - known)
+
+
+@pytest.mark.parametrize("path", INTERNALS, ids=lambda path: path.name)
+def test_properties_named_in_internals_exist(path):
+    prefixes = "well_formed|consistent|monotone|preserved"
+    named = set(re.findall(rf"`((?:{prefixes})_\w+)`", path.read_text(encoding="utf-8")))
+    assert named <= {*STATE_PROPERTIES, *STEP_PROPERTIES, *INTERNAL_PROPERTIES}
+
+
+def test_conformance_answers_every_question_in_order():
+    text = page("docs/internals/conformance.md")
+    found = [row[0] for row in rows(text) if re.fullmatch(r"[CLP]\d+", row[0])]
+    for letter in "CLP":
+        numbers = [int(each[1:]) for each in found if each.startswith(letter)]
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert found.count("C12") == 1
+    for row in rows(text):
+        if re.fullmatch(r"[CLP]\d+", row[0]):
+            assert len(row) == 4, row[0]
+            assert "test_" in row[3], row[0]
 
 
 # ------------------------------------------------------------------- programs in the pages
@@ -361,6 +558,52 @@ def test_programs_for_local_use_run(tmp_path):
     )
     assert done.stdout.startswith("hello Ada\n")
     assert "2 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_receiver_of_tasks_over_http_does_what_its_page_says(tmp_path):
+    blocks = [block for _, block in BLOCK.findall(page("docs/how-to/push.md"))]
+    program = next(block for block in blocks if "ThreadingHTTPServer" in block)
+    port = free_port()
+    (tmp_path / "receiver.py").write_text(program.replace("9000", str(port)))
+    with Server("serve", "--port", "0", cwd=tmp_path) as server:
+        environment = {**os.environ, "RESONATE_URL": server.url}
+        line = [sys.executable, "receiver.py"]
+        client = resonate.Resonate.remote(server.url, group="callers")
+        there = client.options(target=f"http://127.0.0.1:{port}/resonate")
+        with subprocess.Popen(
+            line, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL
+        ) as receiver:
+            try:
+                assert there.begin_rpc("sum-1", "add", 2, 3).result(30) == 5
+                with pytest.raises(resonate.errors.RemoteError, match="unsupported operand"):
+                    there.begin_rpc("sum-2", "add", 2, "x").result(30)
+            finally:
+                client.stop(0)
+                receiver.kill()
+
+
+@pytest.mark.slow
+def test_requests_about_schedules_and_promises_are_answered(tmp_path):
+    with Server("serve", "--port", "0", cwd=tmp_path) as server:
+        for name in ("schedule", "find-promises"):
+            for body in requests_in(page(f"docs/how-to/{name}.md")):
+                assert post(server.url, body)["head"]["status"] == 200, body
+
+
+def post(url, body):
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("POST", "/", body)
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 @pytest.mark.slow

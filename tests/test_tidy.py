@@ -61,7 +61,7 @@ IMPURE = {
 # Paths of the machine somebody happened to work on.
 PRIVATE_PATH = re.compile(r"(?<![\w.*}@-])/(?:work|root)/")
 TEXT = {".py", ".sql", ".md", ".toml", ".html", ".css", ".js", ".json", ".yml", ".yaml", ".sh", ""}
-FOLDERS = ("src", "tests", "tools", "benchmarks", "examples", "docs", ".ci")
+FOLDERS = ("src", "tests", "tools", "benchmarks", "simulation", "examples", "docs", ".ci")
 
 
 # ----------------------------------------------------------------------------- reading a module

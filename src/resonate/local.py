@@ -39,7 +39,7 @@ class LocalTransport:
         """Be a connection of the engine until it ends."""
         await self._start()
         connection = _Connection(receive)
-        member = self._engine.connect(
+        member = self._engine.connections.connect(
             terms.group,
             terms.pid,
             ServerTerms(
@@ -55,7 +55,7 @@ class LocalTransport:
             opened()
             await connection.ended.wait()
         finally:
-            self._engine.disconnect(member)
+            self._engine.connections.disconnect(member)
 
     async def close(self) -> None:
         """Stop the engine; everything is forgotten."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from resonate.core import machine
 from resonate.core.objects import Task
+from resonate.core.tasks import HeartbeatOfAll
+from resonate.protocol.answers import Answer, HeartbeatAnswer
 from resonate.protocol.limits import INT64_MAX
+from resonate.protocol.requests import VERSION, Head, TaskHeartbeatData, TaskRef
 from tests.core.world import NOW, TTL, World, lease, task_in
 
 
@@ -79,3 +83,33 @@ def test_the_end_of_a_lease_saturates():
     before = world.objects["t"]
     assert beat(world, world.ref("t")) == {}
     assert world.objects["t"] is before
+
+
+# --- an empty list: all tasks of a process, which the engine writes out ---------------------------
+
+
+def beat_all(world, *refs):
+    """Carry out an empty heartbeat of w as the engine writes it out."""
+    data = TaskHeartbeatData("w", [TaskRef(**each) for each in refs])
+    request = HeartbeatOfAll(Head("c", VERSION), data)
+    state = world.load(*machine.reads(request))
+    answer = machine.handle(request, state)
+    world.keep(state)
+    return answer
+
+
+def test_h11_an_empty_list_extends_all_and_tells_of_none_that_it_is_lost(world):
+    task_in(world, "acquired")
+    world.ok("task.create", **lease("other", pid="v"))
+    world.now += 5
+    gone = {"id": "nobody", "version": 1}
+    assert beat_all(world, world.ref("t"), world.ref("other"), gone) == Answer(
+        200, HeartbeatAnswer()
+    )
+    assert world.task("t").expires_at == NOW + 5 + TTL
+    assert world.task("other").expires_at == NOW + TTL
+
+
+def test_h11_an_empty_list_is_no_kind_of_its_own():
+    assert HeartbeatOfAll not in machine.kinds()
+    assert machine.reads(HeartbeatOfAll(Head("c", VERSION), TaskHeartbeatData("w", []))) == ()

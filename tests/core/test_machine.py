@@ -1,24 +1,24 @@
-"""The machine: what it reads, what it settles down, and the state it works on."""
+"""The machine: what it reads, and what it settles down."""
 
 from __future__ import annotations
 
 import pytest
 
 from resonate.core import machine, steps
-from resonate.core.objects import Task, due, has_target, is_ready, project, saturate
+from resonate.core.objects import Branch, BranchOf, ScheduleKey
 from resonate.core.state import State
-from resonate.protocol.limits import INT64_MAX, STEP_OBJECTS_MAX
+from resonate.protocol.limits import STEP_OBJECTS_MAX
 from tests.core.world import (
     ANY,
     DEADLINE,
     NOW,
-    TTL,
     World,
     action,
     callback,
     lease,
     parse,
     promise_data,
+    schedule_data,
     settlement,
     task_in,
 )
@@ -41,8 +41,14 @@ def world():
         ("promise.register_callback", {"awaited": "a", "awaiter": "b"}, ("a", "b")),
         ("promise.register_listener", {"awaited": "a", "address": ANY}, ("a",)),
         ("task.get", {"id": "a"}, ("a",)),
-        ("task.create", lease("a"), ("a",)),
-        ("task.acquire", {"id": "a", "version": 0, "pid": "p", "ttl": 1}, ("a",)),
+        ("task.create", lease("a"), ("a", BranchOf("a"))),
+        ("task.create", lease("a", branch=""), ("a", BranchOf("a"))),
+        ("task.create", lease("a", branch="b"), ("a", BranchOf("a"), Branch("b"))),
+        (
+            "task.acquire",
+            {"id": "a", "version": 0, "pid": "p", "ttl": 1},
+            ("a", BranchOf("a")),
+        ),
         ("task.fence", {"id": "a", "version": 0, "action": settlement("b")}, ("a", "b")),
         ("task.heartbeat", {"pid": "p", "tasks": []}, ()),
         (
@@ -53,12 +59,15 @@ def world():
         (
             "task.suspend",
             {"id": "a", "version": 0, "actions": [callback("b", "a"), callback("c", "a")]},
-            ("a", "b", "c"),
+            ("a", BranchOf("a"), "b", "c"),
         ),
         ("task.fulfill", {"id": "a", "version": 0, "action": settlement("a")}, ("a",)),
         ("task.release", {"id": "a", "version": 0}, ("a",)),
         ("task.halt", {"id": "a"}, ("a",)),
         ("task.continue", {"id": "a"}, ("a",)),
+        ("schedule.get", {"id": "a"}, (ScheduleKey("a"),)),
+        ("schedule.create", schedule_data("a"), (ScheduleKey("a"),)),
+        ("schedule.delete", {"id": "a"}, (ScheduleKey("a"),)),
     ],
 )
 def test_a_request_names_what_it_looks_at(kind, data, reads):
@@ -190,161 +199,6 @@ def test_within_six_rounds_of_all_steps_nothing_settled_holds_anybody(world):
             world.step(steps.discharge, promise_id, ANY)
     assert all(not (each.callbacks or each.listeners) for each in world.objects.values())
     assert all(each.state != "pending" for each in world.objects.values())
-
-
-# --- the state ------------------------------------------------------------------------------------
-
-
-def test_before_remembers_what_the_batch_began_with(world):
-    old = world.create("p") and world.objects["p"]
-    state = State({"p": old, "q": None}, NOW)
-    for _ in range(2):
-        machine.handle(parse("promise.register_listener", {"awaited": "p", "address": ANY}), state)
-        machine.handle(parse("promise.settle", {"id": "p", "state": "resolved"}), state)
-        machine.handle(parse("promise.create", promise_data("q")), state)
-    assert state.before == {"p": old, "q": None}
-
-
-def test_each_step_begins_without_having_written(world):
-    state = State({"p": None}, NOW)
-    create = parse("promise.create", promise_data("p"))
-    machine.handle(create, state)
-    assert state.wrote
-    machine.handle(create, state)
-    assert not state.wrote
-
-
-def test_rollback_undoes_the_step_and_nothing_before_it(world):
-    task_in(world, "suspended")
-    world.create("y")
-    state = world.load("x", "y", "t", "new")
-    machine.handle(parse("promise.settle", {"id": "y", "state": "resolved"}), state)
-    kept, objects = dict(state.before), dict(state.objects)
-
-    machine.handle(parse("promise.settle", {"id": "x", "state": "resolved"}), state)
-    assert {"x", "t"} <= set(state.before)
-    state.rollback()
-    assert (state.objects, state.before, state.wrote) == (objects, kept, False)
-
-    machine.handle(parse("promise.create", promise_data("new")), state)
-    state.rollback()
-    assert (state.objects, state.before) == (objects, kept)
-    state.rollback()
-    assert (state.objects, state.before) == (objects, kept)
-
-
-def test_a_step_that_raises_can_be_rolled_back_in_the_middle_of_its_writes(world):
-    task_in(world, "suspended")
-    world.ok("task.create", **lease("u"))
-    world.ok("promise.register_callback", awaited="x", awaiter="u")
-    before = dict(world.objects)
-    state = world.load("x")
-
-    def fail():
-        steps.drain(state, "x", 1)
-        raise RuntimeError
-
-    state.now = world.now = DEADLINE * 2
-    with pytest.raises(RuntimeError):
-        machine.step(state, "x", fail)
-    assert state.wrote
-    state.rollback()
-    assert state.before == {}
-    assert state.objects == {each: before[each] for each in ("x", "t", "u")}
-
-
-def test_a_second_write_of_an_object_in_one_step_is_undone_to_the_first_state(world):
-    world.create("p")
-    old = world.objects["p"]
-    state = State({"p": old}, DEADLINE)
-    state.begin()
-    state.put(project(old, DEADLINE))
-    state.put(old)
-    state.put(project(old, DEADLINE))
-    state.rollback()
-    assert state.objects == {"p": old}
-    assert state.before == {}
-
-
-def test_writing_what_was_not_loaded_is_a_mistake(world):
-    world.create("p")
-    with pytest.raises(KeyError):
-        State({}, NOW).put(world.objects["p"])
-
-
-# --- objects --------------------------------------------------------------------------------------
-
-
-def test_sums_saturate():
-    assert saturate(INT64_MAX - 1) == INT64_MAX - 1
-    assert saturate(INT64_MAX + 1) == saturate(2 * INT64_MAX) == INT64_MAX
-
-
-def test_far_deadlines_are_kept_exactly(world):
-    for timeout in (2**53 - 1, INT64_MAX):
-        promise = world.create(str(timeout), ANY, timeout=timeout)
-        assert promise["timeoutAt"] == timeout
-        assert world.acquire(str(timeout), ttl=INT64_MAX) == 1
-
-
-@pytest.mark.parametrize(
-    ("state", "instant"),
-    [
-        ("pending", DEADLINE),
-        ("acquired", NOW + TTL),
-        ("suspended", DEADLINE),
-        ("halted", DEADLINE),
-        ("fulfilled", None),
-    ],
-)
-def test_the_server_looks_again_at_the_next_instant_that_matters(world, state, instant):
-    task_in(world, state)
-    assert due(world.objects["t"], now=NOW) == instant
-
-
-def test_the_end_of_a_lease_counts_only_before_the_deadline(world):
-    world.ok("task.create", **lease("t", ttl=DEADLINE))
-    assert due(world.objects["t"], now=NOW) == DEADLINE
-
-
-def test_a_delayed_task_is_looked_at_when_it_starts(world):
-    world.create("t", ANY, delay="5000")
-    assert due(world.objects["t"], now=NOW) == 5_000
-    assert due(world.objects["t"], now=5_000) == DEADLINE
-    world.create("d", ANY, delay="9999")
-    assert due(world.objects["d"], now=NOW) == 9_999
-    world.create("timer", ANY, timer="true")
-    assert due(world.objects["timer"], now=NOW) == DEADLINE
-
-
-@pytest.mark.parametrize("state", ["acquired", "suspended", "halted", "fulfilled"])
-def test_only_a_pending_task_is_dispatched(world, state):
-    task_in(world, state)
-    assert not is_ready(world.objects["t"], world.now)
-
-
-def test_a_promise_without_target_is_never_dispatched(world):
-    world.create("p")
-    assert not is_ready(world.objects["p"], NOW)
-    assert not has_target(world.objects["p"])
-
-
-def test_an_object_that_is_not_past_its_deadline_projects_to_itself(world):
-    task_in(world, "acquired")
-    promise = world.objects["t"]
-    assert project(promise, DEADLINE - 1) is promise
-    world.settle("t")
-    settled = world.objects["t"]
-    assert project(settled, DEADLINE) is settled
-    assert settled.task == Task("fulfilled", 1)
-
-
-def test_asking_for_the_task_of_a_promise_without_one_is_a_mistake(world):
-    from resonate.core.objects import task_record
-
-    world.create("p")
-    with pytest.raises(AssertionError, match="without a target"):
-        task_record(world.objects["p"])
 
 
 def test_a_request_inside_a_fence_is_not_a_request_of_its_own(world):

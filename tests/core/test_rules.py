@@ -1,4 +1,4 @@
-"""The rules that are easy to get wrong (section 3.6), by number. Rules 13 and 14 are of schedules."""
+"""The rules that are easy to get wrong (section 3.6), by number. 13 and 14 are in test_firing."""
 
 from __future__ import annotations
 

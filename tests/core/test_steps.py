@@ -309,3 +309,45 @@ def test_renewing_saturates():
     world.acquire("t", ttl=INT64_MAX)
     world.step(steps.renew, "t")
     assert world.task("t").expires_at == INT64_MAX
+
+
+# --- ours: retention ------------------------------------------------------------------------------
+
+
+def expired(world, promise_id):
+    """Take the step; return the state and whether it took the promise away."""
+    state = world.load(promise_id)
+    state.begin()
+    steps.expire(state, promise_id)
+    return state, state.wrote
+
+
+def test_a_settled_promise_of_which_nobody_has_to_hear_is_deleted_with_its_task(world):
+    task_in(world, "fulfilled")
+    before = world.objects["t"]
+    state, deleted = expired(world, "t")
+    assert deleted
+    assert (state.objects["t"], state.before) == (None, {"t": before})
+    assert state.view("t") is None
+    state.rollback()
+    assert state.objects["t"] is before
+
+
+@pytest.mark.parametrize("state", LIVE)
+def test_what_is_not_settled_is_not_deleted(world, state):
+    task_in(world, state)
+    assert expired(world, "t")[1] is False
+    world.now = DEADLINE  # as long as nobody has written that
+    assert expired(world, "t")[1] is False
+
+
+@pytest.mark.parametrize("fields", [{"callbacks": ("t",)}, {"listeners": (CALLER,)}])
+def test_what_somebody_has_to_hear_of_is_not_deleted(world, fields):
+    world.create("x")
+    world.settle("x")
+    world.objects["x"] = replace(world.objects["x"], **fields)
+    assert expired(world, "x")[1] is False
+
+
+def test_there_may_be_nothing_to_delete(world):
+    assert expired(world, "nobody")[1] is False

@@ -10,14 +10,35 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from resonate.core import machine, steps
-from resonate.core.objects import Promise, Task
+from resonate.core import machine, schedules, searches, steps
+from resonate.core.objects import (
+    Branch,
+    BranchOf,
+    Key,
+    Promise,
+    Schedule,
+    ScheduleKey,
+    Stored,
+    Task,
+    project,
+    record,
+    schedule_record,
+    task_record,
+)
 from resonate.core.properties import check_state
 from resonate.core.state import State
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import Answer, encode, respond
-from resonate.protocol.envelope import Refusal, read
-from resonate.protocol.limits import INT64_MAX
+from resonate.protocol.answers import (
+    Answer,
+    PromisesAnswer,
+    SchedulesAnswer,
+    TasksAnswer,
+    encode,
+    respond,
+)
+from resonate.protocol.envelope import LENIENT, Refusal, Rules, read
+from resonate.protocol.limits import INT64_MAX, OCCURRENCES_MAX
+from resonate.protocol.validation import BRANCH
 
 NOW = 1_000
 DEADLINE = 10_000
@@ -34,19 +55,22 @@ class Reply(NamedTuple):
 
 
 class World:
-    """Objects at an instant."""
+    """Objects at an instant, of a lenient server or a strict one."""
 
-    def __init__(self, now: int = NOW) -> None:
+    def __init__(self, now: int = NOW, *, strict: bool = False) -> None:
         self.now = now
-        self.objects: dict[str, Promise] = {}
+        self.rules = Rules(strict=strict) if strict else LENIENT
+        self.objects: dict[Key, Stored] = {}
 
     # --- requests ---
 
     def call(self, kind: str, **data: Any) -> Reply:
         """Send a request, and return what a client gets."""
-        request = parse(kind, data)
+        request = parse(kind, data, rules=self.rules)
         if isinstance(request, Refusal):
             return reply(kind, Answer(request.status, request.text))
+        if isinstance(request, rq.Search):
+            return reply(kind, self.find(request))
         state = self.load(*machine.reads(request))
         answer = machine.handle(request, state)
         self.keep(state)
@@ -82,6 +106,18 @@ class World:
         """Return id and version of a task, as requests name it."""
         return {"id": task_id, "version": self.task(task_id).version}
 
+    def find(self, request: rq.Search) -> Answer:
+        """Answer a search by the rules of the core, all that matches on one page."""
+        query, now = request.data, self.now
+        if isinstance(query, rq.ScheduleSearchData):
+            found = searches.schedules(self.schedules(), query)
+            return Answer(200, SchedulesAnswer([schedule_record(each) for each in found]))
+        if isinstance(query, rq.TaskSearchData):
+            seen = [project(each, now) for each in searches.tasks(self.promises(), query, now)]
+            return Answer(200, TasksAnswer([task_record(each) for each in seen]))
+        seen = [project(each, now) for each in searches.promises(self.promises(), query, now)]
+        return Answer(200, PromisesAnswer([record(each) for each in seen]))
+
     # --- steps ---
 
     def step(self, take: Any, promise_id: str, *arguments: Any) -> Any:
@@ -93,28 +129,74 @@ class World:
 
     def advance(self, *promise_ids: str) -> None:
         """Write what time has brought about, with the steps that this enables."""
-        for promise_id in promise_ids or tuple(self.objects):
+        for promise_id in promise_ids or [each.id for each in self.promises()]:
             state = self.load(promise_id)
             machine.step(state, promise_id, lambda s=state, p=promise_id: steps.advance(s, p))
             self.keep(state)
 
+    def fire(self, schedule_id: str = "s", limit: int = OCCURRENCES_MAX) -> None:
+        """Fire a schedule, with the steps that this enables."""
+        state = self.load_occurrences(schedule_id, limit)
+        key = ScheduleKey(schedule_id)
+        machine.step(state, key, lambda: steps.fire(state, schedule_id, limit))
+        self.keep(state)
+
+    def load_occurrences(self, schedule_id: str, limit: int) -> State:
+        """Return a schedule with the promises that it is about to fire, as a store does."""
+        schedule = self.schedule(schedule_id)
+        due = [] if schedule is None else schedules.occurrences(schedule, self.now, limit)
+        return self.load(ScheduleKey(schedule_id), *(promise_id for _, promise_id in due))
+
     # --- objects ---
 
-    def load(self, *promise_ids: str) -> State:
-        """Return the objects of these ids and the awaiters in their callbacks, as a store does."""
-        named = {each: self.objects.get(each) for each in promise_ids}
-        for promise in [each for each in named.values() if each is not None]:
+    def promises(self) -> list[Promise]:
+        """Return the promises, as stored."""
+        return [each for each in self.objects.values() if isinstance(each, Promise)]
+
+    def schedules(self) -> list[Schedule]:
+        """Return the schedules."""
+        return [each for each in self.objects.values() if isinstance(each, Schedule)]
+
+    def schedule(self, schedule_id: str = "s") -> Schedule | None:
+        """Return a schedule."""
+        return self.objects.get(ScheduleKey(schedule_id))  # type: ignore[return-value]
+
+    def load(self, *keys: Key) -> State:
+        """Return the objects of these keys and the awaiters in their callbacks, as a store does."""
+        named: dict[Key, Any] = {}
+        for key in keys:
+            if isinstance(key, BranchOf | Branch):
+                named[key] = self.branch(key)
+                named |= {each: self.objects[each] for each in named[key]}
+            else:
+                named[key] = self.objects.get(key)
+        for promise in [each for each in named.values() if isinstance(each, Promise)]:
             named |= {each: self.objects.get(each) for each in promise.callbacks}
-        return State(named, self.now)
+        return State(named, self.now, strict=self.rules.strict)
+
+    def branch(self, key: BranchOf | Branch) -> tuple[str, ...]:
+        """Return the ids of the promises that have a branch, or that of a promise."""
+        name: str | None = None
+        if isinstance(key, Branch):
+            name = key.name
+        else:
+            promise = self.objects.get(key.promise_id)
+            name = promise.tags.get(BRANCH) if isinstance(promise, Promise) else None
+        return tuple(
+            sorted(each.id for each in self.promises() if name and each.tags.get(BRANCH) == name)
+        )
 
     def keep(self, state: State) -> None:
         """Store what a step has changed."""
-        for promise_id in state.before:
-            promise = state.objects[promise_id]
-            assert promise is not None
-            assert all(0 <= each <= INT64_MAX for each in instants(promise)), "sums saturate"
-            self.objects[promise_id] = promise
-        check_state(self.objects, self.now)
+        for key in state.before:
+            stored = state.objects[key]
+            if stored is None:
+                assert isinstance(key, ScheduleKey), "promises are never deleted by the protocol"
+                del self.objects[key]
+                continue
+            assert all(0 <= each <= INT64_MAX for each in instants(stored)), "sums saturate"
+            self.objects[key] = stored
+        check_state(self.objects, self.now, strict=self.rules.strict)
 
     def task(self, task_id: str) -> Task:
         """Return the task as it is stored."""
@@ -123,8 +205,10 @@ class World:
         return task
 
 
-def instants(promise: Promise) -> list[int]:
-    """Return every instant that is stored of a promise and its task."""
+def instants(promise: Stored) -> list[int]:
+    """Return every instant that is stored of a promise and its task, or of a schedule."""
+    if not isinstance(promise, Promise):
+        return [promise.created_at, promise.next_run_at, promise.last_run_at or 0]
     found = [promise.timeout_at, promise.created_at, promise.settled_at]
     if promise.task is not None:
         found += [promise.task.expires_at, promise.task.retry_at]
@@ -137,9 +221,11 @@ def envelope(kind: str, data: Any, corr_id: str = "c1") -> bytes:
     return json.dumps({"kind": kind, "head": head, "data": data}).encode()
 
 
-def parse(kind: str, data: Any, corr_id: str = "c1") -> rq.Request | Refusal:
+def parse(
+    kind: str, data: Any, corr_id: str = "c1", rules: Rules = LENIENT
+) -> rq.Request | Refusal:
     """Return a request as the machine sees it."""
-    return read(envelope(kind, data, corr_id))
+    return read(envelope(kind, data, corr_id), rules)
 
 
 def reply(kind: str, answer: Answer) -> Reply:
@@ -187,13 +273,25 @@ def lease(promise_id: str, pid: str = "w", ttl: int = TTL, **fields: Any) -> dic
     return {"pid": pid, "ttl": ttl, "action": action("promise.create", **inner)}
 
 
+def schedule_data(
+    schedule_id: str = "s",
+    cron: str = "* * * * * *",
+    template: str = "{{.id}}.{{.timestamp}}",
+    timeout: int = DEADLINE,
+    **fields: Any,
+) -> dict[str, Any]:
+    """Return the data of a schedule.create; every second, it fires, when nothing else is said."""
+    named = {"id": schedule_id, "cron": cron, "promiseId": template, "promiseTimeout": timeout}
+    return {**named, **fields}
+
+
 def task_in(world: World, state: str, task_id: str = "t", awaited: str = "x") -> None:
-    """Bring a task into a state; ``suspended`` makes the promise that it awaits."""
+    """Bring a task into a state; ``suspended`` makes the promise that it awaits, external."""
     world.create(task_id, ANY)
     if state != "pending":
         world.acquire(task_id)
     if state == "suspended":
-        world.create(awaited, timeout=DEADLINE * 2)
+        world.create(awaited, timeout=DEADLINE * 2, external="true")
         assert world.suspend(task_id, awaited) == (200, {})
     elif state == "halted":
         world.ok("task.halt", id=task_id)

@@ -29,7 +29,7 @@ class Worker:
         self.ended = 0
         self.accepts = accepts
         self._engine = server.engine
-        self.member = self._engine.connect(group, pid, Terms(**terms), self)
+        self.member = self._engine.connections.connect(group, pid, Terms(**terms), self)
 
     def send(self, message):
         if self.accepts:
@@ -39,10 +39,10 @@ class Worker:
 
     def end(self):
         self.ended += 1
-        self._engine.disconnect(self.member)
+        self._engine.connections.disconnect(self.member)
 
     def leave(self, *, recycled=False):
-        self._engine.disconnect(self.member, recycled=recycled)
+        self._engine.connections.disconnect(self.member, recycled=recycled)
 
     @property
     def given(self):
@@ -175,10 +175,11 @@ class Servers:
 
     @asynccontextmanager
     async def start(
-        self, store=None, *, clock=None, grace_ms=50, **options
+        self, store=None, *, clock=None, grace_ms=50, settings=None, **options
     ) -> AsyncIterator[Server]:
+        """Start one; ``options`` are those of its store, ``settings`` further ones of the engine."""
         store = store or self._stores.make(**options)
-        engine = Engine(store, clock=clock, grace_ms=grace_ms)
+        engine = Engine(store, clock=clock, grace_ms=grace_ms, **settings or {})
         await engine.start()
         try:
             yield Server(engine)

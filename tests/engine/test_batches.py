@@ -8,6 +8,7 @@ import pytest
 
 from resonate.core import machine
 from resonate.protocol import requests as rq
+from resonate.protocol.records import Value
 from tests.engine.cluster import FAR, HEAD, Gate, Worker, create, read
 from tests.waiting import eventually, never
 
@@ -241,7 +242,7 @@ async def test_a_step_that_raises_is_undone_and_the_others_go_on(servers, monkey
 
 
 async def test_an_internal_error_answers_500_and_the_server_recovers(servers, monkeypatch, caplog):
-    monkeypatch.setattr("resonate.engine.engine._RECOVERY_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr("resonate.engine.recovery._SECONDS", (0.01, 0.05))
     async with servers.start() as server:
         worker = Worker(server)
         await server.create("a")
@@ -261,3 +262,61 @@ async def test_an_internal_error_answers_500_and_the_server_recovers(servers, mo
         await eventually(lambda: worker.given[-1] == "b")
         assert worker.member.held == 2
         assert server.engine._admission.pending == 0
+
+
+# --- the size of an answer ------------------------------------------------------------------------
+
+
+async def test_what_comes_behind_too_large_an_answer_is_not_carried_out(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.batches.ANSWER_BYTES_MAX", 25_000)
+    async with servers.start() as server:
+        data = rq.PromiseCreateData("large", FAR, Value(None, "x" * 10_000), {})
+        await server.right(rq.PromiseCreate(HEAD, data))
+        await server.create("p", None)
+        settle = rq.PromiseSettle(HEAD, rq.PromiseSettleData("p", "resolved"))
+        batch = [create("yes", None), *[read("large")] * 4, create("no", None), settle]
+        answers = await server.submit(*batch)
+        assert [answer.status for answer in answers] == [200] * 4 + [503] * 3
+        text = "Service unavailable: the answer to this batch is too large"
+        assert {answer.data for answer in answers[4:]} == {text}
+        assert (await server.ask(read("yes"))).status == 200
+        assert (await server.ask(read("no"))).status == 404
+        assert (await server.get("p")).state == "pending"
+        assert (await server.ask(read("large"))).status == 200  # alone, any answer is given
+
+
+@pytest.mark.parametrize("where", ["data", "headers", "tags", "id"])
+async def test_all_that_can_be_large_counts(servers, monkeypatch, where):
+    monkeypatch.setattr("resonate.engine.batches.ANSWER_BYTES_MAX", 4_000)
+    text = "x" * 1_500
+    name = text if where == "id" else "large"
+    headers = {"name": text} if where == "headers" else None
+    param = Value(headers, text if where == "data" else None)
+    data = rq.PromiseCreateData(name, FAR, param, {text: ""} if where == "tags" else {})
+    async with servers.start() as server:
+        await server.right(rq.PromiseCreate(HEAD, data))
+        answers = await server.submit(*[read(name)] * 5)
+        assert [answer.status for answer in answers] == [200] * 3 + [503] * 2
+
+
+async def test_schedules_count(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.batches.ANSWER_BYTES_MAX", 4_000)
+    data = rq.ScheduleCreateData("s", "* * * * *", "p", 5, Value(None, "x" * 1_500))
+    async with servers.start() as server:
+        await server.right(rq.ScheduleCreate(HEAD, data))
+        answers = await server.submit(*[rq.ScheduleGet(HEAD, rq.IdData("s"))] * 5)
+        assert [answer.status for answer in answers] == [200] * 3 + [503] * 2
+
+
+async def test_what_is_told_with_a_lease_counts_and_what_is_refused_is_not_leased(
+    servers, monkeypatch
+):
+    monkeypatch.setattr("resonate.engine.batches.ANSWER_BYTES_MAX", 4_000)
+    async with servers.start() as server:
+        names = [f"t{number}" for number in range(4)]
+        for each in names:
+            await server.create(each, **{"resonate:branch": "b", "large": "x" * 1_500})
+        data = [rq.TaskAcquireData(each, 0, "w", 60_000) for each in names]
+        answers = await server.submit(*(rq.TaskAcquire(HEAD, each) for each in data))
+        assert [answer.status for answer in answers] == [200, 503, 503, 503]
+        assert [(await server.task(each)).state for each in names] == ["acquired"] + ["pending"] * 3

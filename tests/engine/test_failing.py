@@ -22,7 +22,7 @@ from tests.waiting import eventually, never
 
 @pytest.fixture(autouse=True)
 def quick_recovery(monkeypatch):
-    monkeypatch.setattr("resonate.engine.engine._RECOVERY_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr("resonate.engine.recovery._SECONDS", (0.01, 0.05))
 
 
 # --- the store fails ------------------------------------------------------------------------------

@@ -200,12 +200,12 @@ async def test_capacity_holds_over_restarts_of_the_connection(servers):
 async def test_a_paused_member_gets_nothing_until_it_resumes(servers):
     async with servers.start() as server:
         slow, other = Worker(server, "x"), Worker(server, "y", capacity=1)
-        server.engine.pause(slow.member)
+        server.engine.connections.pause(slow.member)
         await server.create("a")
         await server.create("b")
         await server.given(other, "a")
         await never(lambda: slow.given)
-        server.engine.resume(slow.member)
+        server.engine.connections.resume(slow.member)
         await server.given(slow, "b")
 
 
@@ -220,7 +220,7 @@ async def test_a_connection_that_does_not_take_the_message_gives_the_task_back(s
         worker = Worker(server, "y")
         await server.given(worker, "a")
         assert (await server.task("a")).pid == "y"
-        server.engine.resume(broken.member)  # it was only slow
+        server.engine.connections.resume(broken.member)  # it was only slow
         broken.accepts = True
         await server.create("b")
         await server.given(broken, "b")

@@ -48,7 +48,7 @@ class Alarms:
             if one.timeout_at <= now or (lease is not None and lease <= now):
                 del self.objects[each]
             else:
-                self.timers.see(one, now)
+                self.timers.see(one.id, one, now)
 
     def spawn(self, coroutine):
         task = asyncio.ensure_future(coroutine)
@@ -57,7 +57,7 @@ class Alarms:
 
     def see(self, one):
         self.objects[one.id] = one
-        self.timers.see(one, self.clock.now())
+        self.timers.see(one.id, one, self.clock.now())
 
     def at(self, promise_id, in_ms, **fields):
         """Enter an object with a deadline in so many ms; return the instant."""

@@ -242,12 +242,12 @@ async def test_an_unblock_that_the_connection_does_not_take_is_kept(servers):
 async def test_a_paused_connection_is_told_when_it_resumes(servers):
     async with servers.start() as server:
         caller = Worker(server, "c", capacity=0)
-        server.engine.pause(caller.member)
+        server.engine.connections.pause(caller.member)
         await server.create("a", None)
         await server.listen("a", "poll://uni@g/c")
         await server.settle("a")
         await never(lambda: caller.told)
-        server.engine.resume(caller.member)
+        server.engine.connections.resume(caller.member)
         await eventually(lambda: caller.told == ["a"])
 
 

@@ -26,10 +26,14 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 class Server:
     """Begins with the constructor; ``stop`` is what a signal does to a process."""
 
-    def __init__(self, *, store: Any = None, loop: str = "uvloop", **options: Any) -> None:
+    def __init__(
+        self, *, store: Any = None, loop: str = "uvloop", poster: Any = None, **options: Any
+    ) -> None:
         self.sock = server.listen("127.0.0.1", 0)
         self.port = self.sock.getsockname()[1]
-        self.engine = Engine(store or MemoryStore(), server_url=server.url_of(self.sock), **options)
+        url = server.url_of(self.sock)
+        self.engine = Engine(store or MemoryStore(), server_url=url, poster=poster, **options)
+        self._poster = poster
         self.uvicorn: Any
         self._loop = LOOPS[loop]
         self._ready = threading.Event()
@@ -60,8 +64,12 @@ class Server:
             return self.uvicorn
 
         server._Server = remember
-        with contextlib.suppress(asyncio.CancelledError):
-            await server.serve(self.engine, self.sock, self._started)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await server.serve(self.engine, self.sock, self._started)
+        finally:
+            if self._poster is not None:
+                await self._poster.close()
 
     def _started(self) -> None:
         server._Server = type(self.uvicorn)

@@ -183,3 +183,18 @@ def test_batches_and_requests_share_a_connection(server):
         shapes = [client.answer() for _ in range(4)]
     assert [each.status for each in shapes] == [200, 404, 400, 200]
     assert [len(each.json) for each in (shapes[0], shapes[3])] == [2, 1]
+
+
+def test_what_comes_behind_too_large_an_answer_is_not_carried_out(server, monkeypatch):
+    monkeypatch.setattr("resonate.engine.batches.ANSWER_BYTES_MAX", 250_000)
+    name = f"large {id(monkeypatch)}"
+    large = create(name, param={"data": "x" * 100_000})
+    assert ask(server, [envelope("promise.create", large)]).status == 200
+    batch = [envelope("promise.get", {"id": name}, str(number)) for number in range(5)]
+    batch.append(envelope("promise.create", create(f"behind {name}"), "5"))
+    answer = ask(server, batch)
+    assert (answer.status, statuses(answer)) == (200, [200] * 3 + [503] * 3)
+    assert [each["head"]["corrId"] for each in answer.json] == list("012345")
+    text = "Service unavailable: the answer to this batch is too large"
+    assert answer.json[5]["data"] == text
+    assert statuses(ask(server, [envelope("promise.get", {"id": f"behind {name}"})])) == [404]

@@ -177,6 +177,7 @@ def test_small_parts_of_a_body_are_put_together_as_they_come(server):
     whole = chunked(*(body[each : each + 2] for each in range(0, len(body), 2)))
     with server.client() as client:
         client.send(whole[:-5])
+        eventually(lambda: len(server.connections()) == 1)  # those of other tests are closing
         (connection,) = server.connections()
         eventually(lambda: bytes(connection.cycle.body) == body)
         assert client.ask(whole[-5:]).status == 404

@@ -247,6 +247,18 @@ def action(kind, data):
 
 
 REF = {"id": TEXT, "version": NUMBER}
+SEARCH = fields(
+    state=st.sampled_from(["pending", "resolved", "acquired", "fulfilled"]) | TEXT,
+    tags=ANYTHING,
+    limit=NUMBER,
+    cursor=TEXT | st.sampled_from(["MTox", "1:x"]),
+    idPrefix=TEXT,
+    rootOnly=st.booleans() | ANYTHING,
+    createdFrom=NUMBER,
+    settledTo=NUMBER,
+    order=st.sampled_from(["id", "newest", "oldest", "up"]) | ANYTHING,
+    counts=st.booleans(),
+)
 DATA = {
     "promise.get": fields(id=TEXT),
     "promise.create": CREATE,
@@ -267,14 +279,26 @@ DATA = {
     "task.release": fields(**REF, delay=NUMBER),
     "task.halt": fields(id=TEXT),
     "task.continue": fields(id=TEXT),
+    "promise.search": SEARCH,
+    "task.search": SEARCH,
+    "schedule.get": fields(id=TEXT),
+    "schedule.create": fields(
+        id=TEXT,
+        cron=st.sampled_from(["* * * * *", "@daily", "0 0 30 2 *", "*/7 1-5 * JAN,FEB 2 2030"])
+        | TEXT,
+        promiseId=st.sampled_from(["{{.id}}", "x{{.timestamp}}"]) | TEXT,
+        promiseTimeout=NUMBER,
+        promiseParam=ANYTHING,
+        promiseTags=ANYTHING,
+    ),
+    "schedule.delete": fields(id=TEXT),
+    "schedule.search": SEARCH,
 }
 HEAD = fields(corrId=TEXT, version=st.just(VERSION), auth=st.none() | TEXT)
 
 
 def envelopes(kind):
-    other = st.sampled_from(
-        [*DATA, "debug.reset", "promise.search", "schedule.create", "", "\ud800"]
-    )
+    other = st.sampled_from([*DATA, "debug.reset", "promise.find", "", "\ud800"])
     return st.fixed_dictionaries(
         {
             "kind": mostly(st.just(kind) | st.just(kind) | other),

@@ -28,8 +28,22 @@ def test_discovery_names_who_we_are_and_what_we_can(server):
             "poll": {"capacity": True, "claim": True, "presence": True},
             "heartbeat": {"lost": True},
             "release": {"delay": 86400000},
+            "search": {
+                "promise": [
+                    "idPrefix",
+                    "rootOnly",
+                    "order",
+                    "createdFrom",
+                    "createdTo",
+                    "settledFrom",
+                    "settledTo",
+                    "counts",
+                ],
+                "task": ["idPrefix", "counts"],
+                "schedule": ["idPrefix"],
+            },
         },
-        "limits": {"bodyBytes": 4194304},
+        "limits": {"bodyBytes": 4194304, "searchLimit": 1000},
     }
 
 

@@ -298,7 +298,7 @@ def test_streams_are_served_while_the_store_fails(server, monkeypatch):
         patch.setattr(server.engine, "problem", "the disk is full")
         events = server.events("/poll/failing/a")
         assert events.answered.status == 200
-    server.call(server.engine._welcome, server.member("failing", "a"))
+    server.call(server.engine.connections.welcome, server.member("failing", "a"))
     server.task("failing.1", "poll://any@failing")
     with events:
         assert events.task() == "failing.1"

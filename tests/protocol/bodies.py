@@ -7,10 +7,14 @@ import json
 from typing import Any
 
 from resonate.protocol import requests as rq
-from resonate.protocol.envelope import Refusal, read
+from resonate.protocol.envelope import LENIENT, Refusal, Rules, read
 
 ANY = "poll://any@g"
 HEAD = {"corrId": "c", "version": "2026-04-01"}
+STRICT = Rules(strict=True)
+DEBUG = Rules(debug=True)
+ALL_RULES = (LENIENT, STRICT, DEBUG, Rules(strict=True, debug=True))
+SEARCHES = ("promise.search", "task.search", "schedule.search")
 
 
 def promise(**fields: Any) -> dict[str, Any]:
@@ -18,9 +22,9 @@ def promise(**fields: Any) -> dict[str, Any]:
     return {"id": "p", "timeoutAt": 100, "param": {}, "tags": {}, **fields}
 
 
-def inner(**data: Any) -> dict[str, Any]:
+def inner(kind: str = "promise.register_callback", /, **data: Any) -> dict[str, Any]:
     """Return a request inside a request, with what a client would send besides its data."""
-    return {"kind": "ignored", "head": {"corrId": "i"}, "data": data}
+    return {"kind": kind, "head": {"corrId": "i"}, "data": data}
 
 
 VALID: dict[str, dict[str, Any]] = {
@@ -33,7 +37,7 @@ VALID: dict[str, dict[str, Any]] = {
     "task.create": {
         "pid": "w",
         "ttl": 1,
-        "action": inner(**promise(tags={"resonate:target": ANY})),
+        "action": inner("promise.create", **promise(tags={"resonate:target": ANY})),
     },
     "task.acquire": {"id": "t", "version": 0, "pid": "w", "ttl": 1},
     "task.fence": {
@@ -43,10 +47,32 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "task.heartbeat": {"pid": "w", "tasks": [{"id": "t", "version": 0}]},
     "task.suspend": {"id": "t", "version": 0, "actions": [inner(awaited="a", awaiter="t")]},
-    "task.fulfill": {"id": "t", "version": 0, "action": inner(id="t", state="resolved", value={})},
+    "task.fulfill": {
+        "id": "t",
+        "version": 0,
+        "action": inner("promise.settle", id="t", state="resolved", value={}),
+    },
     "task.release": {"id": "t", "version": 0, "delay": 0},
     "task.halt": {"id": "t"},
     "task.continue": {"id": "t"},
+    "promise.search": {"state": "pending", "tags": {}, "limit": 1, "cursor": "p"},
+    "task.search": {"state": "pending", "limit": 1, "cursor": "t"},
+    "schedule.get": {"id": "s"},
+    "schedule.create": {
+        "id": "s",
+        "cron": "* * * * *",
+        "promiseId": "{{.id}}.{{.timestamp}}",
+        "promiseTimeout": 100,
+        "promiseParam": {},
+        "promiseTags": {},
+    },
+    "schedule.delete": {"id": "s"},
+    "schedule.search": {"tags": {}, "limit": 1, "cursor": "s"},
+}
+
+DEBUG_VALID: dict[str, dict[str, Any]] = {
+    **{key: {} for key in ("debug.start", "debug.stop", "debug.reset", "debug.snap")},
+    "debug.tick": {"time": 5},
 }
 
 GONE = object()
@@ -61,7 +87,7 @@ def changed(kind: str, **changes: Any) -> dict[str, Any]:
         for parent in parents:
             place = place[int(parent) if parent.isdigit() else parent]
         if value is GONE:
-            del place[last]
+            place.pop(last, None)
         else:
             place[last] = value
     return data
@@ -72,11 +98,17 @@ def body(kind: Any, data: Any, **fields: Any) -> bytes:
     return json.dumps({"kind": kind, "head": HEAD, "data": data, **fields}).encode()
 
 
-def send(kind: str, data: Any) -> rq.Request | str:
+def send(kind: str, data: Any, rules: Rules = LENIENT) -> rq.Request | str:
     """Return the request, or the text of its refusal with 400."""
-    request = read(body(kind, data))
+    request = read(body(kind, data), rules)
     if isinstance(request, Refusal):
         assert (request.status, request.kind, request.corr_id) == (400, kind, "c")
         return request.text
     assert type(request) is rq.KINDS[kind]
     return request
+
+
+def refusal(found: Any) -> tuple[int, str, str, str]:
+    """Return what a refusal says: status, text, kind and corrId."""
+    assert isinstance(found, Refusal), found
+    return found.status, found.text, found.kind, found.corr_id

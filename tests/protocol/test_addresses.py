@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resonate.protocol import addresses
-from resonate.protocol.addresses import Address, any_route, parse_address, uni_route
+from resonate.protocol.addresses import (
+    Address,
+    any_route,
+    is_pushed,
+    parse_address,
+    push_group,
+    uni_route,
+)
 
 BMP = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1)
 
@@ -153,6 +160,20 @@ def test_whatever_the_text_parsing_is_total_and_its_route_is_stable(text):
             address.route,
             address.group,
         )
+
+
+@pytest.mark.parametrize(
+    ("address", "pushed"),
+    [("http://h/x", True), ("HTTPS://h", True), ("poll://any@g", False), ("POLL://uni@g/m", False)],
+)
+def test_tasks_are_pushed_to_http_addresses_and_to_no_others(address, pushed):
+    assert is_pushed(parse_address(address).route) == pushed
+
+
+def test_the_group_of_an_http_address_is_none_that_a_connection_can_be_of():
+    assert push_group("http://h") != push_group("http://h/")
+    assert parse_address(f"poll://any@{push_group('http://h')}") is None
+    assert parse_address(f"poll://any@{push_group('g')}") is None
 
 
 def test_long_texts_are_not_remembered():

@@ -6,20 +6,15 @@ import json
 
 import pytest
 
-from resonate.protocol.envelope import Refusal, is_batch, read, read_batch
+from resonate.protocol.envelope import LENIENT, is_batch, read, read_batch
 from resonate.protocol.limits import BATCH_REQUESTS_MAX
-from tests.protocol.bodies import HEAD
+from tests.protocol.bodies import ALL_RULES, DEBUG, HEAD, STRICT, refusal
 
 GET = {"kind": "promise.get", "head": HEAD, "data": {"id": "p"}}
 
 
 def raw(value):
     return json.dumps(value).encode()
-
-
-def refusal(found):
-    assert isinstance(found, Refusal), found
-    return found.status, found.text, found.kind, found.corr_id
 
 
 def test_a_batch_is_an_array():
@@ -77,6 +72,45 @@ def test_a_batch_in_a_batch_is_not_an_envelope():
     assert refusal(item) == (400, "Invalid request envelope: expected an object", "unknown", "0")
 
 
-def test_debug_operations_are_not_allowed_in_a_batch():
-    (item,) = read_batch(raw([{"kind": "debug.reset", "head": HEAD, "data": {}}]))
-    assert refusal(item) == (400, "Not allowed in a batch: debug.reset", "debug.reset", "c")
+@pytest.mark.parametrize("rules", ALL_RULES)
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("debug.reset", {}),
+        ("debug.snap", {"x": 1}),
+        ("debug.tick", {"time": 5}),
+        ("debug.tick", {}),
+        ("debug.nope", {}),
+        ("debug.", {}),
+    ],
+)
+def test_debug_operations_are_not_allowed_in_a_batch(rules, kind, data):
+    first, item = read_batch(raw([GET, {"kind": kind, "head": HEAD, "data": data}]), rules)
+    assert refusal(item) == (400, f"Not allowed in a batch: {kind}", kind, "c")
+    assert first == read(raw(GET))
+
+
+@pytest.mark.parametrize("rules", [LENIENT, DEBUG])
+@pytest.mark.parametrize(
+    ("envelope", "text", "corr_id"),
+    [
+        ({"kind": "debug.reset"}, "Invalid request envelope: missing field `head`", "0"),
+        ({"kind": "debug.reset", "head": HEAD, "data": []}, "Invalid 'data' field", "c"),
+        (
+            {"kind": "debug.reset", "head": {**HEAD, "version": "1"}, "data": {}},
+            "Unsupported protocol version '1'",
+            "c",
+        ),
+    ],
+)
+def test_that_it_is_an_envelope_at_all_is_looked_at_before(rules, envelope, text, corr_id):
+    (item,) = read_batch(raw([envelope]), rules)
+    status, found, *echoed = refusal(item)
+    assert (status, *echoed) == (400, "debug.reset", corr_id)
+    assert found.startswith(text)
+
+
+def test_the_elements_of_a_batch_are_read_by_the_rules_of_the_server():
+    search = {"kind": "task.search", "head": HEAD, "data": {}}
+    assert refusal(read_batch(raw([search]), STRICT)[0])[:2] == (501, "Not implemented")
+    assert read_batch(raw([search])) == [read(raw(search))]

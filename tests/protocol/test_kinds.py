@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from resonate.core import machine
@@ -17,12 +18,17 @@ from resonate.protocol.answers import (
     LeaseAnswer,
     PreloadAnswer,
     PromiseAnswer,
+    PromisesAnswer,
+    ScheduleAnswer,
+    SchedulesAnswer,
     TaskAnswer,
+    TasksAnswer,
     encode,
     respond,
+    size,
 )
 from resonate.protocol.errors import Overloaded, ServerError, StartError, Unavailable
-from resonate.protocol.records import EMPTY, PromiseRecord, TaskRecord, Value
+from resonate.protocol.records import EMPTY, PromiseRecord, ScheduleRecord, TaskRecord, Value
 
 KINDS = {
     "promise.get",
@@ -40,7 +46,12 @@ KINDS = {
     "task.release",
     "task.halt",
     "task.continue",
+    "schedule.get",
+    "schedule.create",
+    "schedule.delete",
 }
+SEARCHES = {"promise.search", "task.search", "schedule.search"}
+DEBUG_KINDS = {"debug.start", "debug.stop", "debug.reset", "debug.snap", "debug.tick"}
 
 PENDING = PromiseRecord("p", "pending", EMPTY, EMPTY, {}, 9, 1)
 SETTLED = PromiseRecord("p", "resolved", Value({"h": "1"}), Value(data="x"), {"a": "b"}, 9, 1, 5)
@@ -64,6 +75,26 @@ TOLD_SETTLED = {
     "settledAt": 5,
 }
 HELD = TaskRecord("p", "acquired", 3, 2, 60, "w")
+PLANNED = ScheduleRecord("s", "* * * * *", "{{.id}}", 60, EMPTY, {}, 1, 9)
+TOLD_PLANNED = {
+    "id": "s",
+    "cron": "* * * * *",
+    "promiseId": "{{.id}}",
+    "promiseTimeout": 60,
+    "promiseParam": {},
+    "promiseTags": {},
+    "createdAt": 1,
+    "nextRunAt": 9,
+}
+FIRED = ScheduleRecord("s", "* * * * *", "x", 0, Value(data="x"), {"a": "b"}, 1, 9, 5)
+TOLD_FIRED = {
+    **TOLD_PLANNED,
+    "promiseId": "x",
+    "promiseTimeout": 0,
+    "promiseParam": {"data": "x"},
+    "promiseTags": {"a": "b"},
+    "lastRunAt": 5,
+}
 TOLD_HELD = {"id": "p", "state": "acquired", "version": 3, "resumes": 2, "ttl": 60, "pid": "w"}
 
 
@@ -71,8 +102,15 @@ TOLD_HELD = {"id": "p", "state": "acquired", "version": 3, "resumes": 2, "ttl": 
 
 
 def test_structs_rules_and_handlers_are_of_the_same_kinds():
-    assert set(rq.KINDS) == KINDS
-    assert set(validation.kinds()) == set(rq.KINDS.values()) == machine.kinds()
+    assert set(rq.KINDS) == KINDS | SEARCHES
+    assert set(validation.kinds()) == set(rq.KINDS.values())
+    assert machine.kinds() == {rq.KINDS[kind] for kind in KINDS}
+
+
+def test_a_search_has_no_handler_in_the_machine_and_a_debug_kind_no_rule():
+    assert {rq.KINDS[kind] for kind in SEARCHES} == set(rq.Search.__args__)
+    assert set(rq.DEBUG_KINDS) == DEBUG_KINDS
+    assert not set(rq.DEBUG_KINDS.values()) & (set(validation.kinds()) | machine.kinds())
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -98,6 +136,15 @@ def told(data, status=200):
             {"task": TOLD_HELD, "promise": TOLD_PENDING, "preload": [TOLD_SETTLED]},
         ),
         (PreloadAnswer([]), {"preload": []}),
+        (PromisesAnswer([]), {"promises": []}),
+        (PromisesAnswer([PENDING], "p"), {"promises": [TOLD_PENDING], "cursor": "p"}),
+        (PromisesAnswer([], None, {"pending": 0}), {"promises": [], "counts": {"pending": 0}}),
+        (TasksAnswer([]), {"tasks": []}),
+        (TasksAnswer([HELD], "p", {}), {"tasks": [TOLD_HELD], "cursor": "p", "counts": {}}),
+        (ScheduleAnswer(PLANNED), {"schedule": TOLD_PLANNED}),
+        (ScheduleAnswer(FIRED), {"schedule": TOLD_FIRED}),
+        (SchedulesAnswer([]), {"schedules": []}),
+        (SchedulesAnswer([PLANNED], "s"), {"schedules": [TOLD_PLANNED], "cursor": "s"}),
         (HeartbeatAnswer(), {}),
         (HeartbeatAnswer([rq.TaskRef("a", 3)]), {"lost": [{"id": "a", "version": 3}]}),
         (
@@ -117,6 +164,27 @@ def test_an_answer_on_the_wire(data, wire):
     assert told(data) == wire
 
 
+LARGE = PromiseRecord("12", "resolved", Value({"h": "45"}, "678"), EMPTY, {"t": "ag"}, 9, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "bytes_"),
+    [
+        (PromiseAnswer(LARGE), 11),
+        (PromiseAnswer(msgspec.structs.replace(LARGE, value=Value({"h": ""}, "xx"))), 14),
+        (LeaseAnswer(HELD, LARGE, [LARGE, LARGE]), 33),
+        (PreloadAnswer([LARGE, LARGE]), 22),
+        (FenceAnswer(respond("promise.create", "c", Answer(200, PromiseAnswer(LARGE))), []), 11),
+        (FenceAnswer(respond("promise.settle", "c", Answer(404, "Promise not found")), []), 0),
+        (TaskAnswer(HELD), 0),
+        (NOTHING, 0),
+        ("Promise not found", 0),
+    ],
+)
+def test_the_size_of_an_answer_is_that_of_its_promises_headers_and_all(data, bytes_):
+    assert size(Answer(200, data)) == bytes_
+
+
 def test_a_batch_of_answers_is_an_array():
     both = [respond("a", "1", Answer(200, NOTHING)), respond("b", "2", Answer(404, "x"))]
     assert [each["kind"] for each in json.loads(encode(both))] == ["a", "b"]
@@ -127,6 +195,10 @@ def test_absent_fields_are_omitted_and_never_null():
         PromiseAnswer(PENDING),
         TaskAnswer(TaskRecord("p", "pending", 0, 0)),
         HeartbeatAnswer(),
+        ScheduleAnswer(PLANNED),
+        PromisesAnswer([PENDING]),
+        TasksAnswer([]),
+        SchedulesAnswer([PLANNED]),
     ):
         assert b"null" not in encode(respond("k", "c", Answer(200, answer)))
 

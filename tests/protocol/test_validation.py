@@ -307,6 +307,7 @@ IDS = [
     ("task.acquire", "pid"),
     ("task.create", "pid"),
     ("task.heartbeat", "pid"),
+    ("task.heartbeat", "tasks__0__id"),
     ("task.release", "id"),
     ("task.create", INNER + "id"),
     ("task.fence", "id"),

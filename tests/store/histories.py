@@ -8,16 +8,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from resonate.core import machine, steps
+from resonate.core.objects import ScheduleKey
 from resonate.core.state import State
 from resonate.protocol import requests as rq
-from resonate.protocol.validation import DELAY, TARGET, TIMER
+from resonate.protocol.validation import BRANCH, DELAY, PARENT, TARGET, TIMER
 
 HEAD = rq.Head("1", rq.VERSION)
 IDS = ["a", "b", "c", "d", "é"]
 PIDS = ["p", "q"]
+SCHEDULES = ["a", "s"]  # one has the id of a promise
 ADDRESSES = ["poll://any@g", "poll://uni@g/p", "https://example.org/hook"]
 
 ids = st.sampled_from(IDS)
+NOW = 990  # a history begins here, just before the first whole second
 CURRENT = 99  # stands for the version that the task has when the request is carried out
 versions = st.sampled_from([CURRENT, CURRENT, CURRENT, 0, 1])
 values = st.none() | st.builds(rq.Value, st.none(), st.none() | st.sampled_from(["", "x", "\x00"]))
@@ -26,11 +29,13 @@ tags = st.fixed_dictionaries(
     optional={
         TARGET: st.sampled_from(ADDRESSES),
         TIMER: st.sampled_from(["true", "false"]),
-        DELAY: st.sampled_from(["0", "7", "12"]),
+        DELAY: st.sampled_from(["0", "987", "992"]),
         "odd\x00": st.just("\u2028"),
+        BRANCH: st.sampled_from(["a", "b", ""]),
+        PARENT: st.sampled_from(["a", "b"]),
     },
 )
-creates = st.builds(rq.PromiseCreateData, ids, st.integers(13, 60), values, tags)
+creates = st.builds(rq.PromiseCreateData, ids, st.integers(NOW + 3, NOW + 50), values, tags)
 targeted = creates.map(
     lambda data: rq.PromiseCreateData(
         data.id, data.timeout_at, data.param, {TARGET: ADDRESSES[0], **(data.tags or {})}
@@ -82,8 +87,26 @@ _DATA = {
     rq.TaskRelease: st.builds(rq.TaskReleaseData, ids, versions, st.none() | st.integers(0, 5)),
     rq.TaskHalt: _by_id,
     rq.TaskContinue: _by_id,
+    rq.ScheduleGet: st.builds(rq.IdData, st.sampled_from(SCHEDULES)),
+    rq.ScheduleCreate: st.builds(
+        rq.ScheduleCreateData,
+        st.sampled_from(SCHEDULES),
+        st.sampled_from(["* * * * * *", "*/2 * * * * *"]),
+        st.sampled_from([*IDS, "{{.id}}"]),
+        st.integers(0, 60),
+        values,
+        tags,
+    ),
+    rq.ScheduleDelete: st.builds(rq.IdData, st.sampled_from(SCHEDULES)),
 }
-assert set(_DATA) == set(rq.KINDS.values()), "a kind is missing in the histories"
+SEARCHES = {rq.PromiseSearch, rq.TaskSearch, rq.ScheduleSearch}  # scans: no part of a batch
+assert set(_DATA) | SEARCHES == set(rq.KINDS.values()), "a kind is missing in the histories"
+
+
+class Fire(rq.Struct, frozen=True):
+    """The occurrences of a schedule that time has brought."""
+
+    id: str
 
 
 class Advance(rq.Struct, frozen=True):
@@ -99,24 +122,29 @@ requests = st.one_of(
     st.builds(rq.TaskAcquire, st.just(HEAD), _DATA[rq.TaskAcquire]),
     st.builds(rq.TaskSuspend, st.just(HEAD), _DATA[rq.TaskSuspend]),
 )
-actions = requests | st.builds(Advance, ids)
+actions = requests | st.builds(Advance, ids) | st.builds(Fire, st.sampled_from(SCHEDULES))
 _born = [
     rq.PromiseCreate(
-        HEAD, rq.PromiseCreateData(each, 40, None, {TARGET: ADDRESSES[0]} if each != "d" else None)
+        HEAD,
+        rq.PromiseCreateData(each, NOW + 30, None, {TARGET: ADDRESSES[0]} if each != "d" else None),
     )
     for each in IDS[:-1]
 ]
-_batch = st.tuples(st.lists(actions, min_size=1, max_size=6), st.integers(0, 3))
+_batch = st.tuples(st.lists(actions, min_size=1, max_size=6), st.sampled_from([0, 0, 1, 3, 12]))
 batches = st.lists(_batch, min_size=1, max_size=25).map(lambda found: [(_born, 0), *found])
 """Batches, each with how long after the one before it is carried out."""
 
 
 def reads(batch):
-    return [
-        each
-        for action in batch
-        for each in ((action.id,) if isinstance(action, Advance) else machine.reads(action))
-    ]
+    return [each for action in batch for each in _reads(action)]
+
+
+def _reads(action):
+    if isinstance(action, Advance):
+        return (action.id,)
+    if isinstance(action, Fire):
+        return (ScheduleKey(action.id), *IDS, *SCHEDULES)
+    return machine.reads(action)
 
 
 def _with_version(action, state):
@@ -134,6 +162,9 @@ def carry_out(batch, now, answers, objects):
         if isinstance(action, Advance):
             for take in (steps.advance, functools.partial(steps.drain, limit=9)):
                 machine.step(state, action.id, functools.partial(take, state, action.id))
+        elif isinstance(action, Fire):
+            take = functools.partial(steps.fire, state, action.id, 3)
+            machine.step(state, ScheduleKey(action.id), take)
         else:
             answers.append(machine.handle(_with_version(action, state), state))
     return list(state.before)

@@ -10,8 +10,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resonate.core import searches
+from resonate.protocol import requests as rq
 from resonate.protocol.addresses import any_route
-from tests.store.histories import IDS, batches, carry_out, drain, reads
+from resonate.protocol.cursors import encode_cursor
+from resonate.protocol.validation import BRANCH, PARENT
+from tests.store.histories import IDS, NOW, batches, carry_out, drain, reads
 from tests.store.stores import STORES
 
 ROUTE = any_route("g")
@@ -21,11 +25,41 @@ async def observe(store, now):
     """Return everything that a store tells."""
     return (
         await store.snapshot(),
-        await store.due(-1, 100, 1_000),
+        sorted(await store.due(-1, 10_000, 1_000), key=repr),
         await store.ready(ROUTE, (-1, ""), now, 1_000),
         await store.held("", 1_000),
         await store.obligations((-1, ""), 1_000),
+        [await store.promises(query, now, 100) for query in PROMISE_QUERIES],
+        [await store.count_promises(query, now) for query in PROMISE_QUERIES],
+        [await store.tasks(query, now, 3) for query in TASK_QUERIES],
+        [await store.count_tasks(query, now) for query in TASK_QUERIES],
+        [await store.schedules(query, 100) for query in SCHEDULE_QUERIES],
+        [await store.expendable(after, now, 3) for after in ("", "b")],
     )
+
+
+PROMISE_QUERIES = [
+    rq.PromiseSearchData(),
+    *(rq.PromiseSearchData(state=state) for state in searches.PROMISE_STATES),
+    rq.PromiseSearchData(tags={BRANCH: "a"}, order="newest"),
+    rq.PromiseSearchData(tags={"odd\x00": "\u2028", PARENT: "b"}),
+    rq.PromiseSearchData(root_only=True, cursor="b"),
+    rq.PromiseSearchData(order="newest", cursor=encode_cursor(NOW + 2, "b"), counts=True),
+    rq.PromiseSearchData(order="oldest", cursor=encode_cursor(NOW, "c"), state="pending"),
+    rq.PromiseSearchData(created_from=NOW + 1, created_to=NOW + 9, id_prefix="a"),
+    rq.PromiseSearchData(settled_from=NOW + 1),
+    rq.PromiseSearchData(settled_to=NOW + 20, order="newest"),
+]
+TASK_QUERIES = [
+    rq.TaskSearchData(),
+    *(rq.TaskSearchData(state=state) for state in searches.TASK_STATES),
+    rq.TaskSearchData(id_prefix="é", cursor="a"),
+]
+SCHEDULE_QUERIES = [
+    rq.ScheduleSearchData(),
+    rq.ScheduleSearchData(tags={BRANCH: "b"}),
+    rq.ScheduleSearchData(cursor="a", id_prefix="s"),
+]
 
 
 async def live(kind, folder, history, together):
@@ -33,7 +67,7 @@ async def live(kind, folder, history, together):
     store = STORES[kind](folder)
     await store.open()
     try:
-        answers, seen, now, waiting = [], [], 10, []
+        answers, seen, now, waiting = [], [], NOW, []
         for number, (batch, pause) in enumerate(history):
             now += pause
             decide = functools.partial(carry_out, batch, now, answers)

@@ -13,7 +13,7 @@ from tests.store.stores import get, look, promise, put, value
 def filled(objects_max=3, bytes_max=10**9, ids="abcde"):
     cache = Cache(objects_max=objects_max, bytes_max=bytes_max)
     for each in ids:
-        cache.put(promise(each))
+        cache.put(each, promise(each))
     return cache
 
 
@@ -31,7 +31,7 @@ def test_the_least_recently_used_goes_first():
 
 def test_putting_an_object_again_makes_it_the_newest():
     cache = filled()
-    cache.put(promise("a", state="resolved"))
+    cache.put("a", promise("a", state="resolved"))
     cache.trim(lambda _: False)
     assert kept(cache) == "ade"
     assert cache.get("a").state == "resolved"
@@ -39,15 +39,15 @@ def test_putting_an_object_again_makes_it_the_newest():
 
 def test_bytes_are_bounded_too():
     cache = Cache(objects_max=99, bytes_max=3_500)
-    cache.put(promise("a", param=value("x" * 2_000)))
+    cache.put("a", promise("a", param=value("x" * 2_000)))
     for each in "bc":
-        cache.put(promise(each))
+        cache.put(each, promise(each))
     cache.trim(lambda _: False)
     assert kept(cache) == "bc"
-    cache.put(promise("d", param=value("x" * 9_000)))  # larger than all room
+    cache.put("d", promise("d", param=value("x" * 9_000)))  # larger than all room
     cache.trim(lambda _: False)
     assert kept(cache) == ""
-    cache.put(promise("e"))
+    cache.put("e", promise("e"))
     cache.trim(lambda _: False)
     assert kept(cache) == "e"  # what went has given its bytes back
 
@@ -65,7 +65,7 @@ def test_clearing_forgets_everything():
     cache.clear()
     assert len(cache) == 0
     for each in "abc":
-        cache.put(promise(each))
+        cache.put(each, promise(each))
     cache.trim(lambda _: False)
     assert kept(cache) == "abc"
 

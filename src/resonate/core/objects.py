@@ -1,7 +1,9 @@
-"""Objects: a promise together with its task, as stored, and how they look at an instant.
+"""Objects, as stored, and how they look at an instant: promises with their tasks, and schedules.
 
 Rules:
-- One object an id; a task exists exactly when its promise has a ``resonate:target`` tag.
+- One object a key. A promise's key is its id, a schedule's is ``ScheduleKey`` of its id, so that
+  the two never meet. ``BranchOf`` a promise is the key of the ids that share its branch.
+- A task exists exactly when its promise has a ``resonate:target`` tag.
 - Objects never change: a step makes new ones. A batch that is being written and one that is being
   decided can therefore share them.
 - TIMEOUT ALWAYS WINS: every read, answer and guard looks at ``project(promise, now)``.
@@ -13,16 +15,19 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from resonate.protocol.cron import NEVER
 from resonate.protocol.limits import INT64_MAX
 from resonate.protocol.records import (
     EMPTY,
     PromiseRecord,
     PromiseState,
+    ScheduleRecord,
     TaskRecord,
     TaskState,
     Value,
 )
-from resonate.protocol.validation import TARGET, TIMER
+from resonate.protocol.records import size as record_size
+from resonate.protocol.validation import EXTERNAL, TARGET, TIMER
 
 
 class Task(Struct, frozen=True, array_like=True, gc=False):
@@ -58,6 +63,47 @@ class Promise(Struct, frozen=True, array_like=True, gc=False):
     task: Task | None = None
 
 
+class Schedule(Struct, frozen=True, array_like=True, gc=False):
+    """A schedule; ``next_run_at`` is NEVER when no occurrence is left."""
+
+    id: str
+    cron: str
+    promise_id: str
+    promise_timeout: int
+    promise_param: Value
+    promise_tags: dict[str, str]
+    created_at: int
+    next_run_at: int
+    last_run_at: int | None = None
+
+    @property
+    def key(self) -> ScheduleKey:
+        """Return the key it is stored under."""
+        return ScheduleKey(self.id)
+
+
+class ScheduleKey(Struct, frozen=True, gc=False):
+    """The key of a schedule."""
+
+    id: str
+
+
+class BranchOf(Struct, frozen=True, gc=False):
+    """The key of the ids, ascending, that have the ``resonate:branch`` tag of a promise."""
+
+    promise_id: str
+
+
+class Branch(Struct, frozen=True, gc=False):
+    """The key of the ids, ascending, that have a ``resonate:branch`` tag of that value."""
+
+    name: str
+
+
+Key = str | ScheduleKey | BranchOf | Branch
+Stored = Promise | Schedule
+
+
 def saturate(instant: int) -> int:
     """Keep a sum of instants and durations within int64."""
     return min(instant, INT64_MAX)
@@ -66,6 +112,11 @@ def saturate(instant: int) -> int:
 def is_timer(promise: Promise) -> bool:
     """Tell whether the promise resolves, instead of being rejected, at its deadline."""
     return promise.tags.get(TIMER) == "true"
+
+
+def is_external(promise: Promise) -> bool:
+    """Tell whether something outside of the process that created it can settle the promise."""
+    return promise.tags.get(EXTERNAL) == "true" or has_target(promise) or is_timer(promise)
 
 
 def project(promise: Promise, now: int) -> Promise:
@@ -77,7 +128,11 @@ def project(promise: Promise, now: int) -> Promise:
 
 
 def settled(promise: Promise, state: PromiseState, value: Value, at: int) -> Promise:
-    """Return the promise settled ``at`` an instant, its task fulfilled with it."""
+    """Return the promise settled ``at`` an instant, its task fulfilled with it.
+
+    Never before it was created: a clock that was stepped back while no server ran may say so.
+    """
+    at = max(at, promise.created_at)
     task = promise.task
     if task is not None:
         task = fulfilled(task)
@@ -115,12 +170,14 @@ def has_target(promise: Promise) -> bool:
     return TARGET in promise.tags
 
 
-def due(promise: Promise, *, now: int) -> int | None:
+def due(promise: Stored, *, now: int) -> int | None:
     """Return the next instant at which the server has to look at the object by itself.
 
     That is the deadline, the end of the lease, or the start of a delayed task, whichever comes
-    first; None when nothing is left to happen by time.
+    first; of a schedule the next occurrence; None when nothing is left to happen by time.
     """
+    if isinstance(promise, Schedule):
+        return None if promise.next_run_at >= NEVER else promise.next_run_at
     if promise.state != "pending":
         return None
     task = promise.task
@@ -146,6 +203,11 @@ def is_ready(promise: Promise, now: int) -> bool:
     )
 
 
+def size(promise: Promise) -> int:
+    """Return about how many bytes are told of the promise."""
+    return record_size(record(promise))
+
+
 def record(promise: Promise) -> PromiseRecord:
     """Return what is told of the promise; callbacks and listeners are never part of it."""
     return PromiseRecord(
@@ -165,3 +227,18 @@ def task_record(promise: Promise) -> TaskRecord:
     task = promise.task
     assert task is not None, "asked for the task of a promise without a target"
     return TaskRecord(promise.id, task.state, task.version, len(task.resumes), task.ttl, task.pid)
+
+
+def schedule_record(schedule: Schedule) -> ScheduleRecord:
+    """Return what is told of the schedule."""
+    return ScheduleRecord(
+        schedule.id,
+        schedule.cron,
+        schedule.promise_id,
+        schedule.promise_timeout,
+        schedule.promise_param,
+        schedule.promise_tags,
+        schedule.created_at,
+        schedule.next_run_at,
+        schedule.last_run_at,
+    )

@@ -12,13 +12,16 @@ from resonate.core.objects import (
     Promise,
     Task,
     has_target,
+    is_external,
     is_timer,
     record,
+    saturate,
     settled,
 )
 from resonate.core.state import State
 from resonate.protocol.addresses import parse_address
 from resonate.protocol.answers import Answer, PromiseAnswer
+from resonate.protocol.limits import INT64_MAX
 from resonate.protocol.records import EMPTY, PromiseState, Value
 from resonate.protocol.requests import (
     IdData,
@@ -27,12 +30,19 @@ from resonate.protocol.requests import (
     RegisterCallbackData,
     RegisterListenerData,
 )
-from resonate.protocol.validation import DELAY, TARGET
+from resonate.protocol.validation import DELAY, TARGET, TIMER
 
 NOT_FOUND = Answer(404, "Promise not found")
 AWAITED_NOT_FOUND = Answer(404, "Awaited promise not found")
 AWAITER_NOT_FOUND = Answer(422, "Awaiter promise not found")
 AWAITER_WITHOUT_TARGET = Answer(422, "Awaiter promise has no resonate:target tag")
+NOT_EXTERNAL = Answer(422, "Awaited promise is not external")
+TIMER_WITH_TARGET = Answer(400, "A resonate:timer promise must not have a resonate:target tag")
+
+
+def is_timer_with_target(tags: dict[str, str]) -> bool:
+    """Tell whether the tags are those of a timer that nobody could ever execute."""
+    return tags.get(TIMER) == "true" and TARGET in tags
 
 
 def tell(promise: Promise) -> Answer:
@@ -48,6 +58,8 @@ def get(state: State, data: IdData) -> Answer:
 
 def create(state: State, data: PromiseCreateData) -> Answer:
     """H2 promise.create: an existing promise is told as it is; nothing of it is compared."""
+    if state.strict and is_timer_with_target(data.tags or {}):
+        return TIMER_WITH_TARGET
     promise = state.view(data.id)
     if promise is None:
         promise = born(data, state.now)
@@ -76,6 +88,8 @@ def register_callback(state: State, data: RegisterCallbackData) -> Answer:
         return AWAITER_NOT_FOUND
     if not has_target(awaiter):
         return AWAITER_WITHOUT_TARGET
+    if state.strict and not is_external(awaited):
+        return NOT_EXTERNAL
     if awaited.state == "pending" and awaiter.state == "pending":
         add_callback(state, awaited, data.awaiter)
     return tell(awaited)
@@ -96,6 +110,8 @@ def register_listener(state: State, data: RegisterListenerData) -> Answer:
     promise = state.view(data.awaited)
     if promise is None:
         return AWAITED_NOT_FOUND
+    if state.strict and not is_external(promise):
+        return NOT_EXTERNAL
     if promise.state == "pending":
         if data.address not in promise.listeners:
             state.put(replace(promise, listeners=(*promise.listeners, data.address)))
@@ -141,5 +157,6 @@ def _born_settled(promise: Promise) -> Promise:
 def _first_retry(promise: Promise, at: int) -> int:
     if is_timer(promise):
         return promise.timeout_at
-    digits = promise.tags.get(DELAY, "").lstrip("0") or "0"  # int() refuses thousands of zeros
-    return max(int(digits), at)
+    digits = promise.tags.get(DELAY, "").lstrip("0") or "0"  # int() refuses thousands of digits
+    delay = INT64_MAX if len(digits) > 19 else saturate(int(digits))  # a schedule's has no bound
+    return max(delay, at)

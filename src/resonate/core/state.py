@@ -2,9 +2,10 @@
 
 Rules:
 - The store puts the objects that the steps may read into ``objects``; None means there is none.
-  Reading an id that was not loaded is a mistake of ``machine.reads`` and raises KeyError.
-- ``now`` is one instant for the whole batch.
-- ``before`` remembers what each changed object was when the batch began.
+  Reading a key that was not loaded is a mistake of ``machine.reads`` and raises KeyError.
+- ``now`` is one instant for the whole batch, except where debug operations set another.
+- ``before`` remembers what each changed object was when the batch began. What is deleted becomes
+  None; of promises only retention deletes any, and the protocol never.
 - A step that raises is undone by ``rollback``: nothing of it stays.
 """
 
@@ -12,43 +13,83 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
-from resonate.core.objects import Promise, project
+from resonate.core.objects import (
+    Branch,
+    BranchOf,
+    Key,
+    Promise,
+    Schedule,
+    ScheduleKey,
+    Stored,
+    project,
+)
+from resonate.protocol.validation import BRANCH
 
-Objects = MutableMapping[str, Promise | None]
+Objects = MutableMapping[Key, Stored | tuple[str, ...] | None]
 
 
 class State:
-    """Objects at one instant, with what a batch has changed."""
+    """Objects at one instant, with what a batch has changed.
 
-    __slots__ = ("_undo", "before", "now", "objects")
+    ``strict`` tells whether the specification's refusals apply (section 4).
+    """
 
-    def __init__(self, objects: Objects, now: int) -> None:
+    __slots__ = ("_newborn", "_undo", "before", "now", "objects", "strict")
+
+    def __init__(self, objects: Objects, now: int, *, strict: bool = False) -> None:
         self.objects = objects
         self.now = now
-        self.before: dict[str, Promise | None] = {}
-        self._undo: list[tuple[str, Promise | None, bool]] = []
+        self.strict = strict
+        self._newborn: dict[str, list[str]] = {}  # ids by their branch
+        self.before: dict[Key, Stored | None] = {}
+        self._undo: list[tuple[Key, Stored | None, bool]] = []
 
-    def knows(self, promise_id: str) -> bool:
+    def knows(self, key: Key) -> bool:
         """Tell whether the object, or that there is none, is at hand."""
-        return promise_id in self.objects
+        return key in self.objects
 
     def stored(self, promise_id: str) -> Promise | None:
-        """Return the object as written, its deadline not applied."""
-        return self.objects[promise_id]
+        """Return the promise as written, its deadline not applied."""
+        return self.objects[promise_id]  # type: ignore[return-value]  # ids lead to promises only
 
     def view(self, promise_id: str) -> Promise | None:
-        """Return the object as everybody must see it at ``now``."""
-        promise = self.objects[promise_id]
+        """Return the promise as everybody must see it at ``now``."""
+        promise = self.stored(promise_id)
         return None if promise is None else project(promise, self.now)
 
-    def put(self, promise: Promise) -> None:
-        """Replace the object of that id."""
-        old = self.objects[promise.id]
-        first = promise.id not in self.before
+    def schedule(self, schedule_id: str) -> Schedule | None:
+        """Return the schedule."""
+        return self.objects[ScheduleKey(schedule_id)]  # type: ignore[return-value]  # by such a key
+
+    def branch_of(self, promise: Promise) -> list[str]:
+        """Return the ids that share the branch of ``promise``, itself left out, ascending."""
+        branch = promise.tags.get(BRANCH, "")
+        loaded: tuple[str, ...] = self.objects[BranchOf(promise.id)]  # type: ignore[assignment]  # such keys lead to ids only
+        named: tuple[str, ...] = self.objects.get(Branch(branch), ())  # type: ignore[assignment]  # the same
+        ids = {*loaded, *named, *self._newborn.get(branch, ())}
+        return sorted(ids - {promise.id})
+
+    def put(self, new: Stored) -> None:
+        """Replace the object of that key."""
+        if isinstance(new, Schedule):
+            self._set(new.key, new)
+            return
+        self._set(new.id, new)
+        branch = new.tags.get(BRANCH)
+        if branch and self.before[new.id] is None:
+            self._newborn.setdefault(branch, []).append(new.id)
+
+    def delete(self, key: Key) -> None:
+        """Take the object away."""
+        self._set(key, None)
+
+    def _set(self, key: Key, new: Stored | None) -> None:
+        old: Stored | None = self.objects[key]  # type: ignore[assignment]  # no key of a branch
+        first = key not in self.before
         if first:
-            self.before[promise.id] = old
-        self._undo.append((promise.id, old, first))
-        self.objects[promise.id] = promise
+            self.before[key] = old
+        self._undo.append((key, old, first))
+        self.objects[key] = new
 
     def begin(self) -> None:
         """Start a step: from here on ``rollback`` undoes."""
@@ -59,10 +100,14 @@ class State:
         """Tell whether the step changed anything."""
         return bool(self._undo)
 
+    def touched(self) -> tuple[Key, ...]:
+        """Return the keys that the step has changed."""
+        return tuple(key for key, _, _ in self._undo)
+
     def rollback(self) -> None:
         """Undo the step."""
-        for promise_id, old, first in reversed(self._undo):
-            self.objects[promise_id] = old
+        for key, old, first in reversed(self._undo):
+            self.objects[key] = old
             if first:
-                del self.before[promise_id]
+                del self.before[key]
         self._undo.clear()

@@ -1,4 +1,4 @@
-"""What the server does by itself (I1 to I4, and ours).
+"""What the server does by itself (I1 to I4, and ours); I6 stands with the schedules.
 
 Every step checks its own condition again, so taking it late, early or twice is harmless.
 A step that would need an object which is not loaded leaves that part; whoever asks
@@ -9,17 +9,29 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from resonate.core.objects import Promise, project, saturate, to_pending, with_task
+from resonate.core import schedules
+from resonate.core.objects import Promise, is_external, project, saturate, to_pending, with_task
 from resonate.core.promises import drop_listener
 from resonate.core.state import State
 from resonate.core.tasks import release
 from resonate.protocol.requests import TaskReleaseData
 
 
+def fire(state: State, schedule_id: str, limit: int) -> None:
+    """Fire a schedule (I6); what comes too late for its own deadline is timed out at once (I1)."""
+    for promise_id in schedules.fire(state, schedule_id, limit):
+        advance(state, promise_id)
+
+
 def advance(state: State, promise_id: str) -> None:
-    """Write what time alone has brought about: the deadline (I1), the end of the lease (I4)."""
+    """Write what time alone has brought about: the deadline (I1), the end of the lease (I4).
+
+    In strict mode the deadline of an internal promise is never written: it shows by projection.
+    """
     stored = state.stored(promise_id)
     if stored is None or stored.state != "pending":
+        return
+    if state.strict and not is_external(stored):
         return
     seen = project(stored, state.now)
     if seen is not stored:
@@ -69,6 +81,14 @@ def discharge(state: State, promise_id: str, address: str) -> None:
     promise = state.view(promise_id)
     if promise is not None and promise.state != "pending" and address in promise.listeners:
         drop_listener(state, promise, address)
+
+
+def expire(state: State, promise_id: str) -> None:
+    """Delete a settled promise of which nobody has to hear any more (retention)."""
+    promise = state.stored(promise_id)
+    if promise is None or promise.state == "pending" or promise.callbacks or promise.listeners:
+        return
+    state.delete(promise_id)
 
 
 def release_lost(state: State, promise_id: str, version: int, pid: str) -> bool:

@@ -14,6 +14,7 @@ from resonate.core.objects import (
     Task,
     granted,
     has_target,
+    is_external,
     parked,
     record,
     saturate,
@@ -22,6 +23,7 @@ from resonate.core.objects import (
     to_pending,
     with_task,
 )
+from resonate.core.preload import preload
 from resonate.core.state import State
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import (
@@ -37,6 +39,11 @@ from resonate.protocol.answers import (
 )
 from resonate.protocol.records import EMPTY
 
+
+class HeartbeatOfAll(rq.TaskHeartbeat, frozen=True, tag="task.heartbeat"):
+    """A heartbeat with an empty list, written out by the engine: it knows who holds what."""
+
+
 NOT_FOUND = Answer(404, "Task not found")
 NOT_PENDING = Answer(409, "Task is not pending")
 OTHER_VERSION = Answer(409, "Version mismatch")
@@ -46,6 +53,7 @@ LOST_LEASE = Answer(409, "Task version mismatch or invalid state")
 NO_TASK = Answer(422, "Promise exists without a target task")
 TAKEN = Answer(409, "Already exists")
 AWAITED_NOT_FOUND = Answer(422, "Awaited promise not found")
+NOT_DISTINCT = Answer(400, "Awaited promises must be distinct")
 FULFILLED = Answer(409, "Task is fulfilled")
 NOT_HALTED = Answer(409, "Task is not halted")
 DONE = Answer(200, NOTHING)
@@ -69,9 +77,10 @@ def _held(state: State, task_id: str, version: int, lost: Answer) -> tuple[Promi
     return seen
 
 
-def lease(promise: Promise) -> Answer:
-    """Answer 200 with task and promise."""
-    return Answer(200, LeaseAnswer(task_record(promise), record(promise), []))
+def lease(state: State, promise: Promise, *, granted: bool = True) -> Answer:
+    """Answer 200 with task and promise, and with what its holder need not ask for."""
+    others = preload(state, promise) if granted else []
+    return Answer(200, LeaseAnswer(task_record(promise), record(promise), others))
 
 
 def get(state: State, data: rq.IdData) -> Answer:
@@ -83,16 +92,18 @@ def get(state: State, data: rq.IdData) -> Answer:
 def create(state: State, data: rq.TaskCreateData) -> Answer:
     """H8 task.create: create the promise and hold its task, or hold the task of an existing one."""
     inner = data.action.data
+    if state.strict and promises.is_timer_with_target(inner.tags or {}):
+        return promises.TIMER_WITH_TARGET
     promise = state.view(inner.id)
     if promise is None:
         task = granted(Task("pending", 0), data.pid, data.ttl, state.now)
         promise = promises.born(inner, state.now, task)
         state.put(promise)
-        return lease(promise)
+        return lease(state, promise, granted=promise.state == "pending")
     if not has_target(promise) or promise.task is None:
         return NO_TASK
     if promise.task.state == "fulfilled":
-        return lease(promise)
+        return lease(state, promise, granted=False)
     if promise.task.state != "pending":
         return TAKEN
     return _grant(state, promise, promise.task, data.pid, data.ttl)
@@ -114,7 +125,7 @@ def acquire(state: State, data: rq.TaskAcquireData) -> Answer:
 def _grant(state: State, promise: Promise, task: Task, pid: str, ttl: int) -> Answer:
     promise = with_task(promise, granted(task, pid, ttl, state.now))
     state.put(promise)
-    return lease(promise)
+    return lease(state, promise)
 
 
 def fence(state: State, data: rq.TaskFenceData, corr_id: str) -> Answer:
@@ -130,13 +141,15 @@ def fence(state: State, data: rq.TaskFenceData, corr_id: str) -> Answer:
 
 
 def heartbeat(state: State, data: rq.TaskHeartbeatData) -> Answer:
-    """H11 task.heartbeat: extend what ``pid`` still holds, tell what it does not (section 8.4).
-
-    An empty list, which means every task of ``pid``, is written out by the engine beforehand: it
-    knows who holds what.
-    """
+    """H11 task.heartbeat: extend what ``pid`` still holds; unless strict, tell what it does not."""
     lost = [ref for ref in data.tasks if not _extend(state, ref, data.pid)]
-    return Answer(200, HeartbeatAnswer(lost or None))
+    return Answer(200, HeartbeatAnswer(None if state.strict else lost or None))
+
+
+def heartbeat_all(state: State, data: rq.TaskHeartbeatData) -> Answer:
+    """H11 with an empty list: nothing was named that could be lost."""
+    heartbeat(state, data)
+    return Answer(200, HeartbeatAnswer())
 
 
 def _extend(state: State, ref: rq.TaskRef, pid: str) -> bool:
@@ -155,18 +168,22 @@ def _extend(state: State, ref: rq.TaskRef, pid: str) -> bool:
 
 def suspend(state: State, data: rq.TaskSuspendData) -> Answer:
     """H12 task.suspend: wait for the awaited promises, or go on at once when one is settled."""
+    awaited = dict.fromkeys(action.data.awaited for action in data.actions)
+    if state.strict and len(awaited) < len(data.actions):
+        return NOT_DISTINCT
     held = _held(state, data.id, data.version, LOST_SUSPEND)
     if isinstance(held, Answer):
         return held
     promise, task = held
-    awaited = dict.fromkeys(action.data.awaited for action in data.actions)
     seen = [state.view(each) for each in awaited]
     if any(each is None for each in seen):
         return AWAITED_NOT_FOUND
+    if state.strict and not all(is_external(each) for each in seen if each is not None):
+        return promises.NOT_EXTERNAL
     if any(each.state != "pending" for each in seen if each is not None):
         if task.resumes:
             state.put(with_task(promise, replace(task, resumes=())))
-        return Answer(300, PreloadAnswer([]))
+        return Answer(300, PreloadAnswer(preload(state, promise)))
     for each in seen:
         assert each is not None
         promises.add_callback(state, each, data.id)
@@ -186,12 +203,13 @@ def fulfill(state: State, data: rq.TaskFulfillData) -> Answer:
 
 
 def release(state: State, data: rq.TaskReleaseData) -> Answer:
-    """H14 task.release; ``delay`` (section 8.5) postpones the next dispatch."""
+    """H14 task.release; ``delay`` (section 8.5, not strict) postpones the next dispatch."""
     held = _held(state, data.id, data.version, LOST_LEASE)
     if isinstance(held, Answer):
         return held
     promise, task = held
-    state.put(with_task(promise, to_pending(task, saturate(state.now + (data.delay or 0)))))
+    delay = 0 if state.strict else data.delay or 0
+    state.put(with_task(promise, to_pending(task, saturate(state.now + delay))))
     return DONE
 
 

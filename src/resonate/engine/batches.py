@@ -14,20 +14,32 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from resonate.core import machine
-from resonate.core.objects import Promise
+from resonate.core.objects import Branch, BranchOf, Key
 from resonate.core.state import State
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import Answer
+from resonate.protocol.answers import (
+    Answer,
+    PromisesAnswer,
+    ScheduleAnswer,
+    SchedulesAnswer,
+    TasksAnswer,
+    size,
+)
 from resonate.protocol.errors import Overloaded, ServerError
 from resonate.protocol.limits import (
+    ANSWER_BYTES_MAX,
     PENDING_BYTES_MAX,
     PENDING_REQUESTS_MAX,
     STEP_OBJECTS_MAX,
 )
+from resonate.protocol.records import ScheduleRecord
+from resonate.protocol.records import size as record_size
 
+TOO_LARGE = Answer(503, "Service unavailable: the answer to this batch is too large")
 _REQUESTS_MAX = 512  # requests decided in one go: a bound on how long the loop is held
 Reply = Callable[[list[Answer]], None]
 log = logging.getLogger("resonate.engine")
@@ -36,12 +48,13 @@ log = logging.getLogger("resonate.engine")
 class Call:
     """Requests that arrived together and are answered together."""
 
-    __slots__ = ("_reply", "answers", "requests", "size")
+    __slots__ = ("_reply", "answers", "now", "requests", "size")
 
     def __init__(self, requests: list[rq.Request], reply: Reply, size: int = 0) -> None:
         self.requests = requests
         self.size = size
         self.answers: list[Answer] = []
+        self.now: int | None = None  # the instant at which it was decided
         self._reply: Reply | None = reply
 
     @property
@@ -64,46 +77,54 @@ class Call:
 class Step:
     """Something the server does by itself on one object.
 
-    ``afterwards`` is given the object as the step left it, once that is durable. ``failed`` tells
-    that the step raised.
+    ``afterwards`` is given the object as the step left it, once that is durable; None when there is
+    none. ``also`` has the keys that it looks at besides. ``failed`` tells that the step raised.
     """
 
-    __slots__ = ("afterwards", "failed", "promise_id", "take")
+    __slots__ = ("afterwards", "also", "failed", "key", "take")
 
     def __init__(
         self,
-        promise_id: str,
-        take: Callable[[State, str], object],
-        afterwards: Callable[[Promise], None] | None = None,
+        key: Key,
+        take: Callable[[State, Any], object],
+        afterwards: Callable[[Any], None] | None = None,
+        also: Sequence[Key] = (),
     ) -> None:
-        self.promise_id = promise_id
+        self.key = key
         self.take = take
         self.afterwards = afterwards
+        self.also = also
         self.failed = False
 
 
-def nothing(_state: State, _promise_id: str) -> None:
+def nothing(_state: State, _key: Key) -> None:
     """Take the step that changes nothing: its object is loaded and shown to the indexes."""
 
 
 class Batch:
-    """Calls and steps that are decided on one state, and what is to be done once it is durable."""
+    """Calls and steps that are decided on one state, and what is to be done once it is durable.
 
-    def __init__(self, calls: list[Call], steps: list[Step]) -> None:
+    ``now`` is the instant at which it is decided, where it is not to be the clock's.
+    """
+
+    def __init__(self, calls: list[Call], steps: list[Step], now: int | None = None) -> None:
         self.calls = calls
         self.steps = steps
+        self.now = now
         self.afterwards: list[Callable[[], None]] = []
 
-    def reads(self) -> list[str]:
-        """Return the ids that calls and steps look at."""
-        ids = [
-            promise_id
+    def reads(self) -> list[Key]:
+        """Return the keys that calls and steps look at."""
+        keys = [
+            key
             for call in self.calls
             for request in call.requests
-            for promise_id in machine.reads(request)
+            for key in machine.reads(request)
         ]
-        ids.extend(step.promise_id for step in self.steps)
-        return ids
+        for step in self.steps:
+            keys.append(step.key)
+            keys.extend(step.also)
+        return keys
 
 
 class Admission:
@@ -161,28 +182,62 @@ class Admission:
         while self._calls and room > 0:
             room -= len(self._calls[0].requests)
             calls.append(self._calls.popleft())
-        steps = [self._steps.popleft() for _ in range(min(len(self._steps), STEP_OBJECTS_MAX))]
+        steps: list[Step] = []
+        room = STEP_OBJECTS_MAX
+        while self._steps and room > 0:
+            room -= 1 + len(self._steps[0].also)
+            steps.append(self._steps.popleft())
         if self._calls or self._steps:
             self._schedule()
         self._run(Batch(calls, steps))
 
 
-def decide_call(call: Call, state: State, uncommitted: Callable[[str], bool]) -> None:
-    """Carry out the requests of a call; answer at once what needs no commit."""
+def decide_call(call: Call, state: State, uncommitted: Callable[[Key], bool]) -> None:
+    """Carry out the requests of a call; answer at once what needs no commit.
+
+    When the answers to a batch grow too large, the rest of it is not carried out.
+    """
     must_wait = False
+    room = ANSWER_BYTES_MAX
     for request in call.requests:
-        call.answers.append(_carry_out(request, state))
+        if room < 0:
+            call.answers.append(TOO_LARGE)
+            continue
+        answer = _carry_out(request, state)
+        call.answers.append(answer)
         must_wait = must_wait or state.wrote or _saw_uncommitted(request, state, uncommitted)
+        if len(call.requests) > 1:
+            room -= weight(answer)
     if not must_wait:
         call.answer()
+
+
+def weight(answer: Answer) -> int:
+    """Return about how many bytes the answer holds, as far as that can be many."""
+    data = answer.data
+    if isinstance(data, PromisesAnswer):
+        return sum(map(record_size, data.promises))
+    if isinstance(data, TasksAnswer):
+        return sum(len(each.id) + len(each.pid or "") for each in data.tasks)
+    if isinstance(data, SchedulesAnswer):
+        return sum(map(_of_schedule, data.schedules))
+    if isinstance(data, ScheduleAnswer):
+        return _of_schedule(data.schedule)
+    return size(answer)
+
+
+def _of_schedule(schedule: ScheduleRecord) -> int:
+    strings = {**schedule.promise_tags, **(schedule.promise_param.headers or {})}
+    found = sum(len(name) + len(text) for name, text in strings.items())
+    return found + len(schedule.promise_id) + len(schedule.promise_param.data or "")
 
 
 def take_step(step: Step, state: State) -> None:
     """Take a step; one that raises is undone, and not tried again before something changes."""
     try:
-        machine.step(state, step.promise_id, lambda: step.take(state, step.promise_id))
+        machine.step(state, step.key, lambda: step.take(state, step.key))
     except Exception:
-        log.exception("a step on %r failed", step.promise_id)
+        log.exception("a step on %r failed", step.key)
         state.rollback()
         step.failed = True
 
@@ -204,5 +259,8 @@ def _carry_out(request: rq.Request, state: State) -> Answer:
         return Answer(500, f"Internal error: {type(error).__name__}: {error}")
 
 
-def _saw_uncommitted(request: rq.Request, state: State, uncommitted: Callable[[str], bool]) -> bool:
-    return any(each in state.before or uncommitted(each) for each in machine.reads(request))
+def _saw_uncommitted(request: rq.Request, state: State, uncommitted: Callable[[Key], bool]) -> bool:
+    return any(
+        isinstance(each, BranchOf | Branch) or each in state.before or uncommitted(each)
+        for each in machine.reads(request)
+    )

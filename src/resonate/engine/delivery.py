@@ -25,7 +25,7 @@ from resonate.engine.offers import Offer
 from resonate.engine.unblocks import Unblocks
 from resonate.protocol import messages
 from resonate.protocol import requests as rq
-from resonate.protocol.addresses import parse_address
+from resonate.protocol.addresses import parse_address, push_group
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.limits import UNBLOCK_MS_MAX
 
@@ -34,9 +34,10 @@ log = logging.getLogger("resonate.engine")
 
 
 class Delivery:
-    """Sends executes and unblocks.
+    """Sends executes and unblocks; while ``paused`` is set, no unblocks.
 
-    ``push`` takes a step; ``release`` gives up the lease of a member that did not take its message.
+    ``push`` takes a step; ``release`` gives up the lease of a member that did not take its message;
+    ``tell_address`` has an HTTP address told of a promise.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Delivery:
         server_url: str,
         push: Callable[[Step], None],
         release: Callable[[str, int, str], None],
+        tell_address: Callable[[str, str], None],
     ) -> None:
         self._clock = clock
         self._directory = directory
@@ -55,8 +57,10 @@ class Delivery:
         self._server_url = server_url
         self._push = push
         self._release = release
+        self._tell_address = tell_address
         self._overdue: asyncio.TimerHandle | None = None
         self.unblocks = Unblocks()
+        self.paused = False
 
     def start(self) -> None:
         """Begin to give up, once an hour, what nobody fetches."""
@@ -85,9 +89,20 @@ class Delivery:
 
     def tell(self, promise: Promise, address: str) -> None:
         """Tell an address that the promise is settled, if somebody is there; it waits otherwise."""
+        if self.paused:
+            return
+        known = parse_address(address)
+        if known is not None and known.cast == "http":
+            if (promise.id, address) in self.unblocks:
+                self._tell_address(promise.id, address)
+            return
         member = self._listener(address)
         if member is not None and self._send(member, messages.unblock(record(promise))):
-            self._push(Step(promise.id, functools.partial(_discharge, address=address)))
+            self.told(promise, address)
+
+    def told(self, promise: Promise, address: str) -> None:
+        """The message was taken: the listener has what it waited for."""
+        self._push(Step(promise.id, functools.partial(_discharge, address=address)))
 
     def tell_waiting(self, member: Member) -> None:
         """Tell a connection everything that waits for it."""
@@ -95,13 +110,13 @@ class Delivery:
             tell = functools.partial(self._tell_loaded, address=address)
             self._push(Step(promise_id, nothing, tell))
 
-    def _tell_loaded(self, promise: Promise, *, address: str) -> None:
-        if promise.state != "pending" and address in promise.listeners:
+    def _tell_loaded(self, promise: Promise | None, *, address: str) -> None:
+        if promise is not None and promise.state != "pending" and address in promise.listeners:
             self.tell(promise, address)
 
     def _listener(self, address: str) -> Member | None:
         known = parse_address(address)
-        if known is None or known.cast == "http":
+        if known is None or known.cast == "http" or known.group.startswith(push_group("")):
             return None
         if known.id is not None:
             member = self._directory.find(known.group, known.id)

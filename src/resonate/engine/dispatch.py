@@ -20,7 +20,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from resonate.core.objects import Promise, is_ready
+from resonate.core.objects import BranchOf, Promise, is_ready
 from resonate.core.state import State
 from resonate.engine.clock import Clock
 from resonate.engine.hints import Hints
@@ -29,7 +29,7 @@ from resonate.engine.offers import Offer, Offers
 from resonate.engine.queues import Queue, Queues, Waiting
 from resonate.protocol.addresses import parse_address
 from resonate.protocol.limits import RECYCLE_HOLD_MS
-from resonate.protocol.validation import TARGET
+from resonate.protocol.validation import BRANCH, TARGET
 from resonate.store.contract import Ready
 
 _HEADS = 256  # tasks at the head of a queue that are loaded together
@@ -46,7 +46,8 @@ class Match(Struct, frozen=True):
 class Dispatch:
     """Brings ready tasks and free members together.
 
-    ``look`` asks the engine for a batch that loads objects and shows them to ``see``; ``read`` asks
+    ``look`` asks the engine for a batch that loads objects, with their branches, and shows them to
+    ``see``; ``read`` asks
     it to read a queue on from the store and to call ``refilled``.
     """
 
@@ -220,6 +221,17 @@ class Dispatch:
         """Remember that the member is being offered the task."""
         return self._offers.make(match.waiting, match.member, match.queue)
 
+    def withdrawn(self, task_id: str) -> None:
+        """An offer that was taken could not be delivered after all."""
+        offer = self._offers.get(task_id)
+        if offer is not None:
+            self.refused(offer)
+
+    def has_tasks(self, route: str) -> bool:
+        """Tell whether tasks of a route wait that somebody could take."""
+        queue = self._queues.get(route)
+        return queue is not None and (bool(queue.tasks) or queue.more or queue.reading)
+
     def refused(self, offer: Offer) -> None:
         """The connection did not take the offer: somebody else gets it."""
         self._offers.refuse(offer)
@@ -231,7 +243,7 @@ class Dispatch:
             if pair is None:
                 return None
             waiting, member = pair
-            if not state.knows(waiting.id):
+            if not state.knows(waiting.id) or _lacks_branch(state, waiting.id):
                 self._load_heads(queue, waiting.id)
                 return None
             queue.drop(waiting.id)
@@ -267,8 +279,9 @@ class Dispatch:
     def _load_heads(self, queue: Queue, first: str) -> None:
         if queue.looking is None:
             queue.looking = first
-            heads = islice(queue.tasks, _HEADS)
-            self._look([first, *(each for each in heads if each != first)])
+            heads = islice(queue.tasks.values(), _HEADS)
+            others = [each.id for each in heads if each.id != first]
+            self._look([first, *others])
 
     def _end_offer(self, task_id: str) -> None:
         offer = self._offers.end(task_id)
@@ -283,3 +296,14 @@ class Dispatch:
             queue.again(offer.waiting)
             self._queues.touch(queue.route)
             self._look([offer.waiting.id])
+
+
+def _lacks_branch(state: State, task_id: str) -> bool:
+    """Tell whether what the holder is to be told with its task is not loaded.
+
+    Before the first lease there is nothing: local steps are created by holders.
+    """
+    promise = state.stored(task_id)
+    if promise is None or promise.task is None or promise.task.version == 0:
+        return False
+    return bool(promise.tags.get(BRANCH)) and not state.knows(BranchOf(task_id))

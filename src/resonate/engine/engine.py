@@ -13,15 +13,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import Counter
-from collections.abc import Callable, Coroutine
-
-import msgspec
+from collections.abc import Coroutine
 
 from resonate.core import machine, steps
-from resonate.core.objects import Promise
+from resonate.core.objects import BranchOf, Key, Promise, Schedule, is_external, is_ready
 from resonate.core.state import Objects, State
+from resonate.core.tasks import HeartbeatOfAll
+from resonate.engine import debugging, searches
 from resonate.engine.batches import (
+    TOO_LARGE,
     Admission,
     Batch,
     Call,
@@ -31,37 +31,52 @@ from resonate.engine.batches import (
     guarded,
     nothing,
     take_step,
+    weight,
 )
 from resonate.engine.clock import Clock
+from resonate.engine.connections import Connections
+from resonate.engine.debugging import Debugging
 from resonate.engine.delivery import Delivery
 from resonate.engine.dispatch import Dispatch, Match
+from resonate.engine.firing import Firing
 from resonate.engine.holders import Holders
-from resonate.engine.members import Connection, Directory, Member, Terms
-from resonate.engine.presence import Presence
+from resonate.engine.members import Directory
+from resonate.engine.push import Poster, Push
 from resonate.engine.queues import Queue
+from resonate.engine.recovery import Recovery
+from resonate.engine.retention import Retention
 from resonate.engine.timers import Timers
+from resonate.engine.trace import Trace
 from resonate.protocol import requests as rq
-from resonate.protocol.errors import ServerError, StartError, Unavailable
+from resonate.protocol.addresses import is_pushed
+from resonate.protocol.answers import Answer
+from resonate.protocol.envelope import LENIENT, Rules
+from resonate.protocol.errors import Overloaded, ServerError, StartError, Unavailable
 from resonate.protocol.limits import (
+    ANSWER_BYTES_MAX,
     GRACE_MS,
+    PUSH_ADDRESSES_MAX,
     QUEUE_TASKS_MAX,
+    SEARCHES_MAX,
     STEP_OBJECTS_MAX,
-    UNANSWERED_OFFERS_MAX,
 )
 from resonate.store.contract import Store
 
-_RECOVERY_SECONDS = (0.25, 5.0)
 _SCAN = 10_000
 _OWN = rq.Head("server", rq.VERSION)  # head of requests that the server makes for a connection
-_Take = Callable[[State, str], object]
+_ALONE = searches.KINDS | debugging.KINDS  # kinds that are no part of a batch
 log = logging.getLogger("resonate.engine")
 
 
 class Engine:
     """One engine on one event loop and one store.
 
-    ``server_url`` is told to workers in execute messages. ``grace_ms`` is how long a lost presence
-    connection may take to come back.
+    - ``server_url`` is told to workers in execute messages.
+    - ``grace_ms`` is how long a lost presence connection may take to come back.
+    - ``rules``: strict or lenient, debug operations or none.
+    - ``poster`` sends to HTTP addresses; without one what is for them waits.
+    - ``retention_ms``: settled promises are deleted after this time; None: never.
+    - ``trace`` is written to when it is given.
     """
 
     def __init__(
@@ -71,41 +86,103 @@ class Engine:
         clock: Clock | None = None,
         server_url: str = "http://localhost:8001",
         grace_ms: int = GRACE_MS,
+        rules: Rules = LENIENT,
+        poster: Poster | None = None,
+        retention_ms: int | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.problem: str | None = "starting"
+        self.rules = rules
         self._store = store
         self._clock = clock or Clock()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._admission = Admission(self._start_batch)
+        push = self._admission.push
         self.directory = Directory()
         self._holders = Holders(self.directory)
-        self._presence = Presence(self.directory, self._gone, grace_ms)
-        self._timers = Timers(self._clock, self._load_due, self._fire, self._spawn)
         self._dispatch = Dispatch(
             self._clock, self.directory, look=self._look, read=self._read_queue
+        )
+        self._firing = Firing(self._clock, self.directory, self._dispatch, push)
+        self._timers = Timers(self._clock, self._load_due, self._firing.fire, self._spawn)
+        self.connections = Connections(
+            self.directory,
+            self._holders,
+            self._dispatch,
+            lambda: self._delivery,  # made below: the two know each other
+            self._admission,
+            grace_ms=grace_ms,
+            serving=lambda: self.problem is None,
+            stopping=self._stopping.is_set,
+        )
+        self._push = Push(
+            poster,
+            self.directory,
+            self._dispatch,
+            push=push,
+            nudge=self._admission.nudge,
+            waiting=self._waiting_for,
+            told=self._told,
+            starved=self._look_for_addresses,
         )
         self._delivery = Delivery(
             self._clock,
             self.directory,
             self._dispatch,
             server_url=server_url,
-            push=self._admission.push,
-            release=self._release,
+            push=push,
+            release=self.connections.release,
+            tell_address=self._push.tell,
         )
-        self._lapsed: Counter[str] = Counter()
+        self._recovery = Recovery(store, self._build, self._forget, self._stopping)
+        self._searching = 0
+        self._search_turn = asyncio.Lock()
+        self._trace = trace
+        self._paused = False
+        self._debugging: Debugging | None = None
+        if rules.debug:
+            self._debugging = Debugging(
+                store,
+                strict=rules.strict,
+                run=self._run,
+                pause=self._pause,
+                rebuild=self._rebuild,
+            )
+        self._retention: Retention | None = None
+        if retention_ms is not None:
+            self._retention = Retention(
+                store,
+                self._clock,
+                retention_ms,
+                run=self._run,
+                failed=self._fail,
+                serving=lambda: self.problem is None,
+            )
 
     # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Open the store and begin to serve; raises StartError."""
+        if self._trace is not None:
+            self._trace.open()
+        try:
+            await self._open()
+        except StartError:
+            if self._trace is not None:
+                self._trace.close()
+            raise
+        self._delivery.start()
+        if self._retention is not None:
+            self._spawn(self._retention.run(self._stopping))
+
+    async def _open(self) -> None:
         await self._store.open()
         try:
             await self._build()
         except Unavailable as error:
             await self._store.close()
             raise StartError(str(error)) from error
-        self._delivery.start()
 
     async def stop(self) -> None:
         """Take nothing new, finish what was begun, end all streams, close the store."""
@@ -113,15 +190,18 @@ class Engine:
         self.problem = "the server is shutting down"
         self._timers.stop()
         self._delivery.stop()
-        self.directory.each(lambda member: member.connection.end())
-        self._presence.stop()
+        self._push.clear()
+        self.connections.end()
+        await self._push.stop()
         while self._tasks or self._admission.pending:
             await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
         await self._store.close()
+        if self._trace is not None:
+            self._trace.close()
 
     async def _build(self) -> None:
         """Build the indexes from the store; give every lease a full ttl."""
-        await self._settled_store()
+        await self._all_durable()
         todo: list[Step] = []
         after = ""
         while held := await self._store.held(after, _SCAN):
@@ -137,13 +217,21 @@ class Engine:
                 if obligation.awaiters:
                     todo.append(Step(obligation.id, _drain))
             beyond = (found[-1].settled_at, found[-1].id)
+        routes = await self._waited_for()
         if self._stopping.is_set():
             return
         self.problem = None  # only from here on are steps taken
         for step in todo:
             self._admission.push(step)
+        if not self._paused:
+            self._go_on(routes)
+
+    def _go_on(self, routes: list[str]) -> None:
+        """Let time pass, and messages leave."""
         self._timers.start()
-        self.directory.each(self._welcome)
+        self.directory.each(self.connections.welcome)
+        for route in routes:
+            self._push.wants(route)
         self._admission.nudge()
 
     def _fail(self, error: Unavailable) -> None:
@@ -153,44 +241,20 @@ class Engine:
         log.error("stopped serving: %s", error)
         self.problem = str(error)
         self._forget()
-        self._spawn(self._recover())
+        self._spawn(self._recovery.run(self._still_failing))
+
+    def _still_failing(self, problem: str) -> None:
+        if not self._stopping.is_set():
+            self.problem = problem
 
     def _forget(self) -> None:
         """Drop all indexes: they may know of what was never committed."""
         self._timers.stop()
         self._admission.drop_steps()
+        self._push.clear()
         self._dispatch.clear()
         self._delivery.unblocks.clear()
         self._holders.clear()
-
-    async def _recover(self) -> None:
-        wait, longest = _RECOVERY_SECONDS
-        while not await self._is_stopping(wait):
-            try:
-                await self._store.recover()
-                await self._build()
-            except Unavailable as error:
-                self._still_failing(str(error))
-            except Exception as error:
-                log.exception("recovery failed unexpectedly")
-                self._still_failing(f"recovery failed ({error})")
-            else:
-                log.info("serving again")
-                return
-            wait = min(wait * 2, longest)
-
-    def _still_failing(self, problem: str) -> None:
-        self._forget()
-        if not self._stopping.is_set():
-            self.problem = problem
-
-    async def _is_stopping(self, seconds: float) -> bool:
-        """Wait a little; tell whether the server is to stop."""
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(coroutine))
@@ -211,27 +275,90 @@ class Engine:
     def submit(self, requests: list[rq.Request], reply: Reply, size: int = 0) -> None:
         """Carry out ``requests`` in order, in one commit; ``reply`` gets their answers, once.
 
-        ``size`` is about how many bytes they hold: what waits is bounded by it.
+        ``size`` is about how many bytes they hold: what waits is bounded by it. A search among them
+        stands between two commits (``engine.searches``).
         """
         if self.problem is not None:
             Call(requests, reply).fail(Unavailable(self.problem))
+        elif not _ALONE.isdisjoint(map(type, requests)):
+            self._submit_parts(Call(requests, reply), size)
+        else:
+            self._admission.submit([self._admit(request) for request in requests], reply, size)
+
+    def _submit_parts(self, call: Call, size: int) -> None:
+        if self._searching >= SEARCHES_MAX:
+            call.fail(Overloaded("too many searches are waiting, try again in a second"))
             return
-        self._admission.submit([self._admit(request) for request in requests], reply, size)
+        self._searching += 1
+        self._spawn(self._carry_out_parts(call, size))
+
+    async def _carry_out_parts(self, call: Call, size: int) -> None:
+        room = ANSWER_BYTES_MAX
+        try:
+            for part in searches.parts(call.requests, _ALONE):
+                if room < 0:
+                    call.answers += [TOO_LARGE] * len(part)
+                    continue
+                answers = await self._carry_out(part, size)
+                call.answers += answers
+                room -= sum(map(weight, answers))
+        except Exception as error:
+            told = _told_as(error)
+            missing = len(call.requests) - len(call.answers)
+            call.answers += [Answer(told.status, told.text())] * missing
+            if told is not error or (isinstance(error, Unavailable) and self.problem is None):
+                raise
+        finally:
+            self._searching -= 1
+            call.answer()
+
+    async def _carry_out(self, part: list[rq.Request], size: int) -> list[Answer]:
+        if self.problem is not None:
+            raise Unavailable(self.problem)
+        now = self._instant(part[0])
+        if type(part[0]) in searches.KINDS:
+            answer = await self._search(part[0], now)
+        elif type(part[0]) in debugging.KINDS:
+            assert self._debugging is not None, "the door lets debug operations pass only with it"
+            answer = await self._debugging.carry_out(part[0])
+        else:
+            answered: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+            self._admission.submit(
+                [self._admit(request) for request in part], answered.set_result, size
+            )
+            return await answered
+        if self._trace is not None:
+            place = self._trace.place()
+            place.note(part[0], answer, now)
+            self._trace.done(place)
+        return [answer]
+
+    async def _search(self, request: rq.Request, now: int) -> Answer:
+        """Search when it is its turn: what waits when the server stops need not be searched."""
+        async with self._search_turn:
+            if self.problem is not None:
+                raise Unavailable(self.problem)
+            await self._all_durable()
+            return await searches.search(self._store, request, now)
+
+    def _instant(self, request: rq.Request) -> int:
+        """Return the instant of a request: the clock's, unless it names another to debug."""
+        given = request.head.debug_time if self.rules.debug else None
+        return self._clock.now() if given is None else int(given)
 
     def _admit(self, request: rq.Request) -> rq.Request:
         """Take note of who is alive; write out a heartbeat for everything a pid holds."""
         if isinstance(request, rq.TaskHeartbeat):
-            self._seen(request.data.pid)
-            self._end_deaf(request.data.pid)
-            if not request.data.tasks:
+            self.connections.beat(request.data.pid)
+            if not request.data.tasks and not self.rules.strict:
                 held = self._holders.of(request.data.pid)
                 refs = [rq.TaskRef(task_id, version) for task_id, version in held.items()]
                 data = rq.TaskHeartbeatData(request.data.pid, refs)
-                return msgspec.structs.replace(request, data=data)
+                return HeartbeatOfAll(request.head, data)
         elif isinstance(request, rq.TaskAcquire | rq.TaskCreate):
-            self._seen(request.data.pid)
+            self.connections.seen(request.data.pid)
         elif isinstance(request, rq.TaskFence | rq.TaskSuspend | rq.TaskFulfill | rq.TaskRelease):
-            self._late(request.data.id, request.data.version)
+            self.connections.late(request.data.id, request.data.version)
         return request
 
     def _start_batch(self, batch: Batch) -> None:
@@ -241,15 +368,18 @@ class Engine:
         self._spawn(self._run(batch))
 
     async def _run(self, batch: Batch) -> None:
+        place = None if self._trace is None else self._trace.place()
+        failed = True
         try:
             await self._store.transact(batch.reads(), functools.partial(self._decide, batch))
+            failed = False
         except ServerError as error:
             self._fail_calls(batch, error)
             if isinstance(error, Unavailable):
                 raise
         except Exception as error:
             log.exception("a batch failed unexpectedly")
-            self._fail_calls(batch, ServerError(f"{type(error).__name__}: {error}"))
+            self._fail_calls(batch, _told_as(error))
             raise Unavailable("recovering from an internal error") from error
         else:
             for call in batch.calls:
@@ -257,6 +387,11 @@ class Engine:
                 self._admission.done(call)
             for act in batch.afterwards:
                 guarded(act)
+        finally:
+            if self._trace is not None and place is not None:
+                for call in batch.calls:
+                    place.add(call)
+                self._trace.done(place, failed=failed)
 
     def _fail_calls(self, batch: Batch, error: ServerError) -> None:
         for call in batch.calls:
@@ -265,26 +400,41 @@ class Engine:
 
     # --- deciding ---------------------------------------------------------------------------------
 
-    def _decide(self, batch: Batch, objects: Objects) -> list[str]:
-        state = State(objects, self._clock.now())
+    def _decide(self, batch: Batch, objects: Objects) -> list[Key]:
+        now = self._clock.now() if batch.now is None else batch.now
+        state = State(objects, now, strict=self.rules.strict)
         for call in batch.calls:
-            decide_call(call, state, self._store.uncommitted)
-            self._learn_releases(call, state)
+            self._decide_call(call, state, now)
+        state.now = now
         for step in batch.steps:
             take_step(step, state)
-        for promise_id, before in list(state.before.items()):
-            self._see(batch, before, objects[promise_id], state.now)
+        for key, before in list(state.before.items()):
+            self._see(batch, key, before, objects[key], now)
         for step in batch.steps:
             self._show(batch, step, state)
-        while (match := self._dispatch.next(state)) is not None:
+        while not self._paused and (match := self._dispatch.next(state)) is not None:
             self._give(batch, match, state)
-        self._report_lapsed()
+        self._firing.report()
         return list(state.before)
 
-    def _see(self, batch: Batch, before: Promise | None, after: Promise | None, now: int) -> None:
+    def _decide_call(self, call: Call, state: State, now: int) -> None:
+        if self._debugging is None:
+            decide_call(call, state, self._store.uncommitted)
+        else:
+            state.now = call.now = self._instant(call.requests[0])
+            before = dict(state.objects)
+            decide_call(call, state, self._store.uncommitted)
+            self._debugging.post(before, state)
+        call.now = now if call.now is None else call.now
+        self._learn_releases(call, state)
+
+    def _see(self, batch: Batch, key: Key, before: object, after: object, now: int) -> None:
         """Let every index take note of one change."""
-        assert after is not None, "a changed object exists"
-        self._timers.see(after, now)
+        if not isinstance(after, Promise):  # a schedule, or deleted
+            self._timers.see(key, after if isinstance(after, Schedule) else None, now)
+            return
+        assert before is None or isinstance(before, Promise), "a key leads to one kind of object"
+        self._arm(after, now)
         freed = self._holders.see(before, after)
         self._dispatch.see(before, after, now)
         if freed is not None:
@@ -293,24 +443,37 @@ class Engine:
         for address in self._delivery.unblocks.see(before, after):
             batch.afterwards.append(functools.partial(self._delivery.tell, after, address))
         if steps.is_unfinished(after):
-            self._push(after.id, _drain)
+            self._admission.push(Step(after.id, _drain))
+        self._want_address(after, now)
+
+    def _arm(self, promise: Promise, now: int) -> None:
+        """Set the promise's timer; in strict mode an internal one has none (section 3.5)."""
+        armed = not self.rules.strict or is_external(promise)
+        self._timers.see(promise.id, promise if armed else None, now)
+
+    def _waiting_for(self, address: str) -> list[str]:
+        return self._delivery.unblocks.pushed_to(address)
+
+    def _told(self, promise: Promise, address: str) -> None:
+        self._delivery.told(promise, address)
 
     def _show(self, batch: Batch, step: Step, state: State) -> None:
         """Show an object that was stepped on to the indexes, changed or not."""
-        promise = state.stored(step.promise_id)
-        if promise is None or step.failed:
+        stored = state.objects[step.key]
+        if isinstance(stored, tuple) or step.failed:
             return
-        if step.promise_id not in state.before:
-            self._timers.see(promise, state.now)
-            self._dispatch.see(None, promise, state.now)
+        if step.key not in state.before and isinstance(stored, Promise):
+            self._arm(stored, state.now)
+            self._dispatch.see(None, stored, state.now)
+            self._want_address(stored, state.now)
         if step.afterwards is not None:
-            batch.afterwards.append(functools.partial(step.afterwards, promise))
+            batch.afterwards.append(functools.partial(step.afterwards, stored))
 
     def _learn_releases(self, call: Call, state: State) -> None:
         for request, answer in zip(call.requests, call.answers, strict=True):
             if isinstance(request, rq.TaskRelease) and answer.status == 200:
                 before = state.before.get(request.data.id)
-                task = before.task if before is not None else None
+                task = before.task if isinstance(before, Promise) else None
                 self._dispatch.released(request.data.id, task.pid if task is not None else None)
             elif isinstance(request, rq.TaskAcquire):
                 for member in self.directory.by_pid(request.data.pid):
@@ -324,158 +487,84 @@ class Engine:
             batch.afterwards.append(functools.partial(self._delivery.offer, offer))
             return
         before = state.stored(promise_id)
+        if not state.knows(BranchOf(promise_id)):
+            state.objects[BranchOf(promise_id)] = ()  # a first lease, or no branch
         data = rq.TaskAcquireData(promise_id, match.waiting.version, member.pid, member.terms.ttl)
         answer = machine.handle(rq.TaskAcquire(_OWN, data), state)
         assert answer.status == 200, "a ready task can be acquired"
-        self._see(batch, before, state.stored(promise_id), state.now)
+        self._see(batch, promise_id, before, state.stored(promise_id), state.now)
         batch.afterwards.append(functools.partial(self._delivery.claimed, member, answer.data))
 
-    # --- connections ------------------------------------------------------------------------------
+    # --- debugging --------------------------------------------------------------------------------
 
-    def connect(self, group: str, pid: str, terms: Terms, connection: Connection) -> Member:
-        """Take a connection in; an older one of the same group and pid is ended."""
-        old = self.directory.find(group, pid)
-        if old is not None:
-            self.disconnect(old)
-            old.connection.end()
-        member = Member(group, pid, terms, connection)
-        self.directory.add(member)
-        member.held = len(self._holders.of(pid))
-        self.directory.place(member)
-        self._presence.opened(member)
-        if self.problem is None:
-            self._welcome(member)
-        return member
-
-    def disconnect(self, member: Member, *, recycled: bool = False) -> None:
-        """A connection is gone. ``recycled``: the server itself ended it, it will be back."""
-        if not member.open:
+    def _pause(self, paused: bool) -> None:
+        """Stop timers and delivery, or start them again."""
+        if paused == self._paused:
             return
-        self.directory.remove(member)
-        self._presence.closed(member)
-        self._dispatch.left(member, recycled=recycled)
-        self._admission.nudge()
+        self._paused = self._delivery.paused = paused
+        if paused:
+            self._timers.stop()
+            self._push.clear()
+        else:
+            self._go_on([])
+            self._look_for_addresses()
 
-    def pause(self, member: Member) -> None:
-        """The connection's socket does not drain: nothing more is sent to it."""
-        member.paused = True
-        self.directory.place(member)
-
-    def resume(self, member: Member) -> None:
-        """The connection's socket has drained."""
-        member.paused = False
-        self.directory.place(member)
-        self._dispatch.freed(member)
-        self._delivery.tell_waiting(member)
-        self._admission.nudge()
-
-    def _welcome(self, member: Member) -> None:
-        """Bring a member what waits for it."""
-        self._dispatch.joined(member)
-        self._delivery.tell_waiting(member)
-        self._admission.nudge()
-
-    def _seen(self, pid: str) -> None:
-        """A request of the pid came in: whoever goes by it is alive."""
-        self._presence.seen(pid)
-        self._trust(pid)
-
-    def _trust(self, pid: str) -> None:
-        for member in self.directory.by_pid(pid):
-            if member.suspect:
-                member.suspect = False
-                self.directory.place(member)
-                self._dispatch.freed(member)
-
-    def _late(self, task_id: str, version: int) -> None:
-        """Take who still works on what it has lost for alive: it may hold nothing to renew."""
-        pid = self._dispatch.loser(task_id, version)
-        if pid is not None:
-            self._trust(pid)
-
-    def _end_deaf(self, pid: str) -> None:
-        """End streams of a process that lives but answers no offer: it will connect anew."""
-        for member in list(self.directory.by_pid(pid)):
-            if member.unanswered >= UNANSWERED_OFFERS_MAX:
-                log.warning("%s answers no offers: ending its stream", pid)
-                self.disconnect(member)
-                member.connection.end()
-
-    def _gone(self, pid: str) -> bool:
-        """The process is gone: everything it held goes to others."""
-        if self.problem is not None:
-            return self._stopping.is_set()
-        held = self._holders.of(pid)
-        if held:
-            log.info("%s is gone: releasing %d leases", pid, len(held))
-        for task_id, version in list(held.items()):
-            self._release(task_id, version, pid)
-        return True
-
-    def _release(self, task_id: str, version: int, pid: str) -> None:
-        take = functools.partial(self._release_lost, version=version, pid=pid)
-        self._push(task_id, take)
-
-    def _release_lost(self, state: State, promise_id: str, *, version: int, pid: str) -> None:
-        if steps.release_lost(state, promise_id, version, pid):
-            self._dispatch.lost(promise_id, pid, version)
-
-    # --- steps ------------------------------------------------------------------------------------
-
-    def _push(self, promise_id: str, take: _Take) -> None:
-        self._admission.push(Step(promise_id, take))
-
-    def _look(self, ids: list[str]) -> None:
-        for promise_id in ids:
-            self._push(promise_id, nothing)
-        self._admission.nudge()
-
-    def _fire(self, ids: list[str]) -> None:
-        for promise_id in ids:
-            self._push(promise_id, self._advance)
-
-    def _advance(self, state: State, promise_id: str) -> None:
-        before = state.stored(promise_id)
-        steps.advance(state, promise_id)
-        after = state.stored(promise_id)
-        if before is None or after is before or before.task is None:
-            return
-        pid = before.task.pid
-        if pid is not None and after is not None and after.state == "pending":
-            self._lease_ran_out(promise_id, pid, before.task.version)
-
-    def _lease_ran_out(self, promise_id: str, pid: str, version: int) -> None:
-        self._lapsed[pid] += 1
-        self._dispatch.lost(promise_id, pid, version)
-        for member in self.directory.by_pid(pid):
-            member.suspect = True
-            self.directory.place(member)
-
-    def _report_lapsed(self) -> None:
-        for pid, count in self._lapsed.items():
-            log.warning("%s was silent: its leases on %d tasks ran out", pid, count)
-        self._lapsed.clear()
+    async def _rebuild(self) -> None:
+        self._forget()
+        await self._build()
 
     # --- reading the store ------------------------------------------------------------------------
 
-    async def _settled_store(self) -> None:
+    async def _all_durable(self) -> None:
         """Wait until everything decided so far is durable, and so visible to scans."""
         await self._store.transact((), lambda _objects: ())
 
-    async def _load_due(self, after: int, until: int, limit: int) -> list[tuple[int, str]]:
-        await self._settled_store()
+    def _look(self, ids: list[str]) -> None:
+        for promise_id in ids:
+            self._admission.push(Step(promise_id, nothing, also=(BranchOf(promise_id),)))
+        self._admission.nudge()
+
+    async def _load_due(self, after: int, until: int, limit: int) -> list[tuple[int, Key]]:
+        await self._all_durable()
         return await self._store.due(after, until, limit)
 
     def _read_queue(self, queue: Queue) -> None:
         self._spawn(self._refill(queue))
 
     async def _refill(self, queue: Queue) -> None:
-        await self._settled_store()
+        await self._all_durable()
         now = self._clock.now()
         found = await self._store.ready(queue.route, queue.cursor, now, QUEUE_TASKS_MAX)
         self._dispatch.refilled(queue, found, whole=len(found) < QUEUE_TASKS_MAX)
         self._admission.nudge()
 
+    def _want_address(self, promise: Promise, now: int) -> None:
+        route = promise.route
+        if route is None or not is_pushed(route) or self._paused:
+            return
+        if is_ready(promise, now):
+            self._push.wants(route)
+
+    def _look_for_addresses(self) -> None:
+        self._spawn(self._find_addresses())
+
+    async def _find_addresses(self) -> None:
+        await self._all_durable()
+        for route in await self._waited_for():
+            self._push.wants(route)
+
+    async def _waited_for(self) -> list[str]:
+        """Return HTTP addresses that something waits for: one too many, if there are too many."""
+        tasks = await self._store.pushed("", PUSH_ADDRESSES_MAX + 1)
+        return [*tasks, *self._delivery.unblocks.pushed()]
+
 
 def _drain(state: State, promise_id: str) -> None:
     steps.drain(state, promise_id, STEP_OBJECTS_MAX)
+
+
+def _told_as(error: Exception) -> ServerError:
+    """Return the error that a client is told of."""
+    if isinstance(error, ServerError):
+        return error
+    return ServerError(f"{type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from resonate.protocol.addresses import push_group
 from resonate.protocol.limits import CAPACITY_DEFAULT, CAPACITY_MAX
 from resonate.protocol.messages import Message
 
@@ -60,6 +61,11 @@ class Member:
         self.paused = False
         self.open = True
         self.bucket: int | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Tell whether this is no connection, but an HTTP address (``engine.push``)."""
+        return self.group == push_group(self.pid)
 
     @property
     def load(self) -> int:
@@ -129,7 +135,10 @@ class Group:
 
 
 class Directory:
-    """All groups, and which members go by a pid."""
+    """All groups, and which connections go by a pid.
+
+    An HTTP address goes by none: who runs there may use any, its url too.
+    """
 
     def __init__(self) -> None:
         self.groups: dict[str, Group] = {}
@@ -138,7 +147,8 @@ class Directory:
     def add(self, member: Member) -> None:
         """Enter a member."""
         self.groups.setdefault(member.group, Group(member.group)).add(member)
-        self._by_pid.setdefault(member.pid, []).append(member)
+        if not member.is_address:
+            self._by_pid.setdefault(member.pid, []).append(member)
 
     def remove(self, member: Member) -> None:
         """Strike a member out; a group without members is forgotten."""
@@ -146,6 +156,8 @@ class Directory:
         group.remove(member)
         if not group.members:
             del self.groups[member.group]
+        if member.is_address:
+            return
         others = self._by_pid[member.pid]
         others.remove(member)
         if not others:

@@ -183,7 +183,12 @@ class Queues:
 
 
 def routes(member: Member) -> list[tuple[str, str | None]]:
-    """Return the routes a member takes from: that of its group, and its own."""
+    """Return the routes a member takes from: that of its group, and its own.
+
+    An HTTP address is a group of its own, with one route (``engine.push``).
+    """
+    if member.is_address:
+        return [(member.pid, None)]
     return [
         (any_route(member.group), None),
         (uni_route(member.group, member.pid), member.pid),

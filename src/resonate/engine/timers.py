@@ -11,10 +11,11 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from heapq import heappop, heappush
 
-from resonate.core.objects import Promise, due
+from resonate.core.objects import Key, Stored, due
 from resonate.engine.clock import Clock
 from resonate.protocol.limits import (
     STEP_OBJECTS_MAX,
@@ -23,27 +24,28 @@ from resonate.protocol.limits import (
     TIMER_NAP_MS_MAX,
 )
 
-Load = Callable[[int, int, int], Awaitable[list[tuple[int, str]]]]
+Load = Callable[[int, int, int], Awaitable[list[tuple[int, Key]]]]
 Spawn = Callable[[Coroutine[None, None, None]], None]
 
 
 class Timers:
-    """A heap of (instant, id) up to the horizon.
+    """A heap of (instant, number, key) up to the horizon; the number keeps keys from comparing.
 
-    ``load`` asks the store, after everything decided so far is durable; ``fire`` is given the ids
+    ``load`` asks the store, after everything decided so far is durable; ``fire`` is given the keys
     whose instant has come; ``spawn`` runs a coroutine beside.
     """
 
     def __init__(
-        self, clock: Clock, load: Load, fire: Callable[[list[str]], None], spawn: Spawn
+        self, clock: Clock, load: Load, fire: Callable[[list[Key]], None], spawn: Spawn
     ) -> None:
         self._clock = clock
         self._load = load
         self._fire = fire
         self._spawn = spawn
-        self._heap: list[tuple[int, str]] = []
-        self._entries: dict[str, int] = {}  # id -> the instant of its one valid heap entry
-        self._instants: dict[str, int] = {}  # id -> when it is really due
+        self._heap: list[tuple[int, int, Key]] = []
+        self._numbers = itertools.count()
+        self._entries: dict[Key, int] = {}  # key -> the instant of its one valid heap entry
+        self._instants: dict[Key, int] = {}  # key -> when it is really due
         self._horizon = -1
         self._truncated = False
         self._loading = False
@@ -74,22 +76,20 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def see(self, promise: Promise, now: int) -> None:
-        """Take note of when the object has to be looked at next."""
-        instant = due(promise, now=now)
-        if instant is None:
-            self._instants.pop(promise.id, None)
-        elif instant <= self._horizon:
-            self._set(promise.id, instant)
+    def see(self, key: Key, stored: Stored | None, now: int) -> None:
+        """Take note of when the object has to be looked at next; None: it is gone."""
+        instant = None if stored is None else due(stored, now=now)
+        if instant is not None and instant <= self._horizon:
+            self._set(key, instant)
         else:
-            self._instants.pop(promise.id, None)
+            self._instants.pop(key, None)
 
-    def _set(self, promise_id: str, instant: int) -> None:
-        self._instants[promise_id] = instant
-        entry = self._entries.get(promise_id)
+    def _set(self, key: Key, instant: int) -> None:
+        self._instants[key] = instant
+        entry = self._entries.get(key)
         if entry is None or instant < entry:
-            self._entries[promise_id] = instant
-            heappush(self._heap, (instant, promise_id))
+            self._entries[key] = instant
+            heappush(self._heap, (instant, next(self._numbers), key))
             if self._running and instant < self._alarm_at:
                 self._set_alarm()
 
@@ -113,9 +113,9 @@ class Timers:
         self._truncated = len(found) == TIMER_ENTRIES_MAX
         if self._truncated:
             self._horizon = found[-1][0] - 1
-        for instant, promise_id in found:
-            if instant < self._instants.get(promise_id, instant + 1):
-                self._set(promise_id, instant)
+        for instant, key in found:
+            if instant < self._instants.get(key, instant + 1):
+                self._set(key, instant)
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:
@@ -130,19 +130,19 @@ class Timers:
     def _ring(self) -> None:
         self._alarm = None
         now = self._clock.now()
-        fired: list[str] = []
+        fired: list[Key] = []
         while self._heap and self._heap[0][0] <= now and len(fired) < STEP_OBJECTS_MAX:
-            instant, promise_id = heappop(self._heap)
-            if self._entries.get(promise_id) != instant:
+            instant, _, key = heappop(self._heap)
+            if self._entries.get(key) != instant:
                 continue
-            del self._entries[promise_id]
-            really = self._instants.pop(promise_id, None)
+            del self._entries[key]
+            really = self._instants.pop(key, None)
             if really is None:
                 continue
             if really <= now:
-                fired.append(promise_id)
+                fired.append(key)
             else:
-                self._set(promise_id, really)
+                self._set(key, really)
         if fired:
             self._fire(fired)
         self._set_alarm()

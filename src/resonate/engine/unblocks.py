@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from resonate.core.objects import Promise
-from resonate.protocol.addresses import any_route, parse_address, uni_route
+from resonate.protocol.addresses import any_route, is_pushed, parse_address, uni_route
 from resonate.protocol.limits import UNBLOCK_MS_MAX, UNBLOCKS_MAX
 
 
@@ -25,6 +25,10 @@ class Unblocks:
 
     def __len__(self) -> int:
         return self._count
+
+    def __contains__(self, each: tuple[str, str]) -> bool:
+        known = parse_address(each[1])
+        return known is not None and each in self._waiting.get(known.route, ())
 
     def see(self, before: Promise | None, after: Promise) -> list[str]:
         """Take note of a change; return the addresses that are to be told now."""
@@ -56,6 +60,14 @@ class Unblocks:
             *self._waiting.get(uni_route(group, pid), ()),
             *self._waiting.get(any_route(group), ()),
         ]
+
+    def pushed(self) -> list[str]:
+        """Return the addresses of what is to be pushed over HTTP."""
+        return [route for route in self._waiting if is_pushed(route)]
+
+    def pushed_to(self, address: str) -> list[str]:
+        """Return the ids of the promises that an HTTP address is to be told of."""
+        return [promise_id for promise_id, _ in self._waiting.get(address, ())]
 
     def overdue(self, now: int) -> list[tuple[str, str]]:
         """Return (promise id, address) of what nobody fetched for too long."""

@@ -11,10 +11,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from resonate.engine.engine import Engine
+from resonate.protocol.envelope import Rules
 from resonate.protocol.limits import (
     BATCH_REQUESTS_MAX,
     BODY_BYTES_MAX,
     DELAY_MS_MAX,
+    SEARCH_LIMIT_MAX,
 )
 from resonate.protocol.requests import VERSION
 
@@ -23,13 +25,20 @@ _GONE = JSONResponse(
     status_code=410,
 )
 
+_AGES = ["createdFrom", "createdTo", "settledFrom", "settledTo"]
+_SEARCH = {
+    "promise": ["idPrefix", "rootOnly", "order", *_AGES, "counts"],
+    "task": ["idPrefix", "counts"],
+    "schedule": ["idPrefix"],
+}
+
 
 class _Root(HTTPEndpoint):
     """``/``: discovery. ``post`` is answered before it gets here; it is named in Allow."""
 
-    async def get(self, _request: Request) -> Response:
+    async def get(self, request: Request) -> Response:
         """Tell who we are and which extensions we have (section 8.1)."""
-        return JSONResponse(discovery())
+        return JSONResponse(discovery(request.app.state.rules))
 
     async def post(self, _request: Request) -> Response:
         """Answer where this application runs without the protocol class of ``hot``."""
@@ -71,22 +80,26 @@ def application(engine: Engine) -> Starlette:
             *gone,
         ]
     )
+    app.state.rules = engine.rules
     app.router.redirect_slashes = False  # a redirect is not among the answers of the protocol
     return app
 
 
-def discovery() -> dict[str, object]:
-    """Return the discovery document."""
+def discovery(rules: Rules) -> dict[str, object]:
+    """Return the discovery document. A strict server has no extension but batches (section 4)."""
+    extensions: dict[str, object] = {"batch": {"max": BATCH_REQUESTS_MAX}}
+    if not rules.strict:
+        extensions |= {
+            "poll": {"capacity": True, "claim": True, "presence": True},
+            "heartbeat": {"lost": True},
+            "release": {"delay": DELAY_MS_MAX},
+            "search": _SEARCH,
+        }
     return {
         "server": "resonate-py",
         "version": version("resonate-py"),
         "protocol": [VERSION],
-        "mode": "lenient",
-        "extensions": {
-            "batch": {"max": BATCH_REQUESTS_MAX},
-            "poll": {"capacity": True, "claim": True, "presence": True},
-            "heartbeat": {"lost": True},
-            "release": {"delay": DELAY_MS_MAX},
-        },
-        "limits": {"bodyBytes": BODY_BYTES_MAX},
+        "mode": "strict" if rules.strict else "lenient",
+        "extensions": extensions,
+        "limits": {"bodyBytes": BODY_BYTES_MAX, "searchLimit": SEARCH_LIMIT_MAX},
     }

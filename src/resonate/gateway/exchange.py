@@ -21,7 +21,7 @@ def exchange(engine: Engine, body: bytes, send: Send) -> None:
     if is_batch(body):
         _batch(engine, body, send)
         return
-    request = read(body)
+    request = read(body, engine.rules)
     if isinstance(request, Refusal):
         refuse(request, send)
         return
@@ -40,7 +40,7 @@ def refuse(refusal: Refusal, send: Send) -> None:
 
 
 def _batch(engine: Engine, body: bytes, send: Send) -> None:
-    items = read_batch(body)
+    items = read_batch(body, engine.rules)
     if isinstance(items, Refusal):
         refuse(items, send)
         return

@@ -301,7 +301,8 @@ class HotProtocol(HttpToolsProtocol):
     def _poll(self) -> None:
         try:
             parsed = httptools.parse_url(self.url)
-            poll = parse_poll(parsed.path, parsed.query or b"")
+            strict = self.gateway.engine.rules.strict  # parameters are an extension
+            poll = parse_poll(parsed.path, b"" if strict else parsed.query or b"")
         except httptools.HttpParserInvalidURLError:
             self.refuse(400, _INVALID)
             raise _Over from None

@@ -61,7 +61,7 @@ def parse_poll(path: bytes, query: bytes) -> Poll | None:
     if not raw.startswith(_PREFIX):
         return None
     group, _, pid = raw[len(_PREFIX) :].partition("/")
-    if not group or not pid:
+    if not group or not pid or group.startswith("%00"):  # such groups are our own: HTTP addresses
         return None
     parameters = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True))
     return Poll(unquote(group), unquote(pid), _terms(parameters))
@@ -131,7 +131,9 @@ class Stream(Cycle):
         if not poll.terms.declared:
             age = random.uniform(*RECYCLE_SECONDS)  # noqa: S311  # spreads load, guards nothing
             self._wait("age", age, self._recycle)
-        self._member = protocol.gateway.engine.connect(poll.group, poll.pid, poll.terms, self)
+        self._member = protocol.gateway.engine.connections.connect(
+            poll.group, poll.pid, poll.terms, self
+        )
 
     def send(self, message: Message) -> bool:
         """Write one event; False when the connection is gone."""
@@ -154,12 +156,12 @@ class Stream(Cycle):
     def pause(self) -> None:
         """Take nothing more: the client does not read."""
         if self._member is not None and self._member.open:
-            self.protocol.gateway.engine.pause(self._member)
+            self.protocol.gateway.engine.connections.pause(self._member)
 
     def resume(self) -> None:
         """Go on: the client has read."""
         if self._member is not None and self._member.open:
-            self.protocol.gateway.engine.resume(self._member)
+            self.protocol.gateway.engine.connections.resume(self._member)
 
     def _recycle(self) -> None:
         self._end(recycled=True)
@@ -179,7 +181,7 @@ class Stream(Cycle):
         for timer in self._timers.values():
             timer.cancel()
         if self._member is not None:
-            self.protocol.gateway.engine.disconnect(self._member, recycled=recycled)
+            self.protocol.gateway.engine.connections.disconnect(self._member, recycled=recycled)
 
     def _keep_alive(self) -> None:
         protocol = self.protocol

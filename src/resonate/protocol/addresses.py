@@ -88,3 +88,13 @@ def any_route(group: str) -> str:
 def uni_route(group: str, member: str) -> str:
     """Name the queue of tasks for exactly ``member`` of ``group``."""
     return f"poll://uni@{quote(group, safe='')}/{quote(member, safe='')}"
+
+
+def push_group(url: str) -> str:
+    """Name the group of an HTTP address. No connection can be of it: its name begins with a NUL."""
+    return "\x00" + url
+
+
+def is_pushed(route: str) -> bool:
+    """Tell whether the tasks of a route are pushed over HTTP: no connection asks for them."""
+    return not route.startswith("poll://")

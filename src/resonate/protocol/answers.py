@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from resonate.protocol.records import PromiseRecord, TaskRecord
+from resonate.protocol.records import PromiseRecord, ScheduleRecord, TaskRecord
+from resonate.protocol.records import size as record_size
 from resonate.protocol.requests import VERSION, TaskRef
 
 
@@ -82,6 +83,35 @@ class HeartbeatAnswer(Struct, frozen=True, omit_defaults=True):
     lost: list[TaskRef] | None = None
 
 
+class PromisesAnswer(Struct, frozen=True, omit_defaults=True):
+    """Answer of ``promise.search``: a page; ``cursor`` continues it, and is not on the last one."""
+
+    promises: list[PromiseRecord]
+    cursor: str | None = None
+    counts: dict[str, int] | None = None
+
+
+class TasksAnswer(Struct, frozen=True, omit_defaults=True):
+    """Answer of ``task.search``."""
+
+    tasks: list[TaskRecord]
+    cursor: str | None = None
+    counts: dict[str, int] | None = None
+
+
+class ScheduleAnswer(Struct, frozen=True):
+    """Answer of ``schedule.get`` and ``schedule.create``."""
+
+    schedule: ScheduleRecord
+
+
+class SchedulesAnswer(Struct, frozen=True, omit_defaults=True):
+    """Answer of ``schedule.search``."""
+
+    schedules: list[ScheduleRecord]
+    cursor: str | None = None
+
+
 NOTHING = Nothing()
 
 
@@ -93,6 +123,17 @@ class Answer(Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
+
+
+def size(answer: Answer) -> int:
+    """Return about how many bytes of promises the answer holds."""
+    data = answer.data
+    if isinstance(data, FenceAnswer):
+        data = data.action.data
+    found = [*getattr(data, "preload", ()), *getattr(data, "promises", ())]
+    if isinstance(data, PromiseAnswer | LeaseAnswer):
+        found.append(data.promise)
+    return sum(map(record_size, found))
 
 
 def respond(kind: str, corr_id: str, answer: Answer) -> Response:

@@ -13,12 +13,15 @@ import msgspec
 from msgspec import Struct
 
 from resonate.protocol import requests as rq
-from resonate.protocol import validation
-from resonate.protocol.limits import BATCH_REQUESTS_MAX
+from resonate.protocol import strict, validation
+from resonate.protocol.limits import BATCH_REQUESTS_MAX, INT64_MAX
 from resonate.protocol.records import Int64
 
 _one = msgspec.json.Decoder(rq.AnyRequest)
+_debug = msgspec.json.Decoder(rq.AnyRequest | rq.DebugRequest)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
+NO_TIME = "Missing or invalid 'time' field"
+OTHER_TIME = "resonate:debug_time must equal data.time"
 _malformed = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -29,6 +32,16 @@ class Refusal(Struct, frozen=True):
     text: str
     kind: str = "unknown"
     corr_id: str = "0"
+
+
+class Rules(Struct, frozen=True):
+    """How a server reads: strictly (section 4), with debug operations or without (section 5.4)."""
+
+    strict: bool = False
+    debug: bool = False
+
+
+LENIENT = Rules()
 
 
 class _LooseAction(Struct, frozen=True):
@@ -46,19 +59,52 @@ class _LooseFence(Struct, frozen=True):
     action: _LooseAction
 
 
-def read(body: bytes) -> rq.Request | Refusal:
+def read(body: bytes, rules: Rules = LENIENT, *, in_batch: bool = False) -> rq.Request | Refusal:
     """Return the request in ``body``, checked, or its refusal."""
+    if rules.strict:
+        body = strict.plain(body)
     try:
-        request = _one.decode(body)
+        request: rq.Request = (_debug if rules.debug else _one).decode(body)
     except _malformed as error:
-        return explain(body, error)
+        return explain(body, error, rules, in_batch=in_batch)
     if request.head.version != rq.VERSION:
         return _refuse(request, unsupported(request.head.version))
+    if rules is not LENIENT:
+        if in_batch and isinstance(request, rq.DebugRequest):
+            return _refuse(request, _not_in_batch(_names(request)[0]))
+        refusal = _by_rules(body, request, rules)
+        if refusal is not None or isinstance(request, rq.DebugRequest):
+            return refusal or request
     text = validation.check(request)
     return request if text is None else _refuse(request, text)
 
 
-def read_batch(body: bytes) -> list[rq.Request | Refusal] | Refusal:
+def _by_rules(body: bytes, request: rq.Request, rules: Rules) -> Refusal | None:
+    """Look at what only some servers refuse; ``validation`` has its say before the later checks."""
+    if rules.debug:
+        text = _debug_time(request)
+        if text is not None:
+            return _refuse(request, text)
+    if not rules.strict or isinstance(request, rq.DebugRequest):
+        return None
+    text = strict.shape(body) or validation.check(request) or strict.kinds(request)
+    if text is None and isinstance(request, rq.Search):
+        return Refusal(501, strict.NOT_IMPLEMENTED, *_names(request))
+    return None if text is None else _refuse(request, text)
+
+
+def _debug_time(request: rq.Request) -> str | None:
+    instant = request.head.debug_time
+    if instant is None:
+        return None
+    if type(instant) is not int or not 0 <= instant <= INT64_MAX:
+        return "Invalid request envelope: `head.resonate:debug_time` must be an instant"
+    if isinstance(request, rq.DebugTick) and request.data.time != instant:
+        return OTHER_TIME
+    return None
+
+
+def read_batch(body: bytes, rules: Rules = LENIENT) -> list[rq.Request | Refusal] | Refusal:
     """Return the elements of a batch, each checked on its own, or the refusal of the whole."""
     try:
         raws = _raws.decode(body)
@@ -69,13 +115,11 @@ def read_batch(body: bytes) -> list[rq.Request | Refusal] | Refusal:
     if len(raws) > BATCH_REQUESTS_MAX:
         text = f"Batch too large: {len(raws)} requests, limit {BATCH_REQUESTS_MAX}"
         return Refusal(400, text)
-    return [_in_batch(read(bytes(raw))) for raw in raws]
+    return [read(bytes(raw), rules, in_batch=True) for raw in raws]
 
 
-def _in_batch(item: rq.Request | Refusal) -> rq.Request | Refusal:
-    if isinstance(item, Refusal) and item.kind.startswith("debug."):
-        return Refusal(400, f"Not allowed in a batch: {item.kind}", item.kind, item.corr_id)
-    return item
+def _not_in_batch(kind: str) -> str:
+    return f"Not allowed in a batch: {kind}"
 
 
 def is_batch(body: bytes) -> bool:
@@ -88,7 +132,9 @@ def unsupported(version: str) -> str:
     return f"Unsupported protocol version '{version}', supported versions: [\"{rq.VERSION}\"]"
 
 
-def explain(body: bytes, error: Exception) -> Refusal:
+def explain(
+    body: bytes, error: Exception, rules: Rules = LENIENT, *, in_batch: bool = False
+) -> Refusal:
     """Find the first check that refuses ``body``, which did not decode because of ``error``."""
     try:
         envelope = msgspec.json.decode(body)
@@ -103,11 +149,13 @@ def explain(body: bytes, error: Exception) -> Refusal:
         "kind": kind if isinstance(kind, str) and kind else "unknown",
         "corr_id": corr_id if isinstance(corr_id, str) else "0",
     }
-    status, text = _first_failing(envelope, error)
+    status, text = _first_failing(body, envelope, error, rules, in_batch=in_batch)
     return Refusal(status, text, **echo)
 
 
-def _first_failing(envelope: dict[str, Any], error: Exception) -> tuple[int, str]:
+def _first_failing(
+    body: bytes, envelope: dict[str, Any], error: Exception, rules: Rules, *, in_batch: bool
+) -> tuple[int, str]:
     shape = _envelope_shape(envelope)
     if shape is not None:
         return 400, f"Invalid request envelope: {shape}"
@@ -119,9 +167,17 @@ def _first_failing(envelope: dict[str, Any], error: Exception) -> tuple[int, str
     if head["version"] != rq.VERSION:
         return 400, unsupported(head["version"])
     if kind.startswith("debug."):
-        return 403, "Debug operations are disabled"
-    if kind not in rq.KINDS:
+        if in_batch:
+            return 400, _not_in_batch(kind)
+        if not rules.debug:
+            return 403, "Debug operations are disabled"
+    if kind not in rq.KINDS and kind not in rq.DEBUG_KINDS:
         return 400, f"Unknown operation: {kind}"
+    if kind == "debug.tick":
+        return 400, NO_TIME
+    text = strict.shape(body) if rules.strict else None
+    if text is not None:
+        return 400, text
     if kind == "task.fence":
         return 400, _fence_shape(data, error)
     return 400, f"Invalid request: {_detail(error)}"
@@ -164,8 +220,11 @@ def _fence_shape(data: dict[str, Any], error: Exception) -> str:
 
 
 def _refuse(request: rq.Request, text: str) -> Refusal:
-    kind = str(request.__struct_config__.tag)
-    return Refusal(400, text, kind, request.head.corr_id)
+    return Refusal(400, text, *_names(request))
+
+
+def _names(request: rq.Request) -> tuple[str, str]:
+    return str(request.__struct_config__.tag), request.head.corr_id
 
 
 def _detail(error: Exception) -> str:

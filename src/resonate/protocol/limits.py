@@ -12,7 +12,17 @@ BATCH_REQUESTS_MAX = 1_000  # 400 Batch too large
 ID_BYTES_MAX = 4_096  # of an id or pid; 400 Invalid request: id too long
 TAGS_MAX = 256  # 400 Invalid request: too many tags
 TAGS_BYTES_MAX = 64 * 1024  # 400 Invalid request: tags too large
+CRON_CHARACTERS_MAX = 1_024  # 400 Invalid cron expression
 DELAY_MS_MAX = 86_400_000  # 400 Delay must not exceed 86400000
+SEARCH_LIMIT_MAX = 1_000  # 400 Invalid 'limit' — must be between 1 and 1000
+SEARCH_LIMIT = 100  # objects on a page of promises or tasks when none is asked for
+SEARCH_BYTES_MAX = 16 * 1024 * 1024  # of a page; what does not fit is behind its cursor
+ANSWER_BYTES_MAX = (
+    32 * 1024 * 1024
+)  # of a batch; further requests are answered 503, not carried out
+SCHEDULE_SEARCH_LIMIT = 10  # the same for schedules
+PRELOAD_RECORDS_MAX = 1_000  # the rest of a branch is left to the client to ask for
+PRELOAD_BYTES_MAX = 1024 * 1024  # the same, of their values together, about
 INT64_MAX = 2**63 - 1  # sums saturate here
 INT64_MIN = -(2**63)
 
@@ -33,6 +43,8 @@ RECYCLE_SECONDS = (200, 280)  # age at which a stream of a foreign client is end
 # Engine.
 PENDING_REQUESTS_MAX = 10_000  # 503 Service unavailable: too many requests, with Retry-After
 STEP_OBJECTS_MAX = 1_000  # internal steps taken in one batch; the rest follows in the next
+OCCURRENCES_MAX = 250  # of one schedule fired in one step; the rest follows in the next
+SEARCHES_MAX = 100  # waiting searches; 503 Service unavailable: too many searches
 OFFER_MS = 2_000  # an offer unanswered for this long goes to another member
 OFFER_REPEAT_MS = (30_000, 300_000)  # repeated to the same connection: first, longest interval
 UNANSWERED_OFFERS_MAX = 3  # in a row by a member that heartbeats: its stream is ended
@@ -43,6 +55,16 @@ TIMER_HORIZON_MS = 10_000  # timers due within this time are kept in memory
 TIMER_ENTRIES_MAX = 50_000  # timers loaded at once
 TIMER_NAP_MS_MAX = 1_000  # the wall clock is looked at this often: it may step forward
 QUEUE_TASKS_MAX = 10_000  # ready tasks of one route kept in memory; the rest waits in the store
+PUSH_ADDRESSES_MAX = 10_000  # HTTP addresses delivered to at a time; further ones wait
+PUSH_TASKS_MAX = 64  # tasks offered to one HTTP address and not acquired yet
+PUSH_POSTS_MAX = 16  # POSTs under way to one HTTP address
+PUSH_CONNECTIONS_MAX = 1_024  # connections to all HTTP addresses together
+PUSH_CONNECT_SECONDS_MAX = 10  # to connect to an HTTP address
+PUSH_SECONDS_MAX = 180  # for its answer: it may come only after the whole execution
+PUSH_PAUSE_SECONDS = (1.0, 60.0)  # after a POST that failed: first, longest
+PUSH_IDLE_SECONDS = 30.0  # an HTTP address with nothing to do is forgotten after this time
+RETENTION_PAGE = 1_000  # promises looked through together for what may be deleted
+RETENTION_REST_SECONDS = 600  # between two walks over all promises
 UNBLOCKS_MAX = 100_000  # undelivered unblocks kept in memory; the rest waits for registration
 UNBLOCK_MS_MAX = 86_400_000  # an unblock that nobody fetched is dropped after this time
 

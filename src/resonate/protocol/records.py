@@ -1,4 +1,4 @@
-"""Records: what the server tells about promises and tasks.
+"""Records: what the server tells about promises, tasks and schedules.
 
 Field names on the wire are camelCase; absent optional fields are omitted, never null.
 Instants are integer milliseconds since the Unix epoch (UTC), durations integer milliseconds.
@@ -42,6 +42,14 @@ class PromiseRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     settled_at: int | None = None
 
 
+def size(promise: PromiseRecord) -> int:
+    """Return about how many bytes the record of a promise has."""
+    found = len(promise.id)
+    for texts in (promise.tags, promise.param.headers or {}, promise.value.headers or {}):
+        found += sum(len(name) + len(text) for name, text in texts.items())
+    return found + len(promise.param.data or "") + len(promise.value.data or "")
+
+
 class TaskRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A task as seen through its promise; ``ttl`` and ``pid`` only while acquired.
 
@@ -54,3 +62,20 @@ class TaskRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     resumes: int
     ttl: int | None = None
     pid: str | None = None
+
+
+class ScheduleRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A schedule: at every occurrence of ``cron`` a promise is created.
+
+    ``promise_id`` is a template; each promise gets ``promise_timeout`` ms from its occurrence on.
+    """
+
+    id: str
+    cron: str
+    promise_id: str
+    promise_timeout: int
+    promise_param: Value
+    promise_tags: dict[str, str]
+    created_at: int
+    next_run_at: int
+    last_run_at: int | None = None

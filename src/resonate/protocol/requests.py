@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from resonate.protocol.records import Int64, SettleState, Value
+from resonate.protocol.records import Int64, PromiseState, SettleState, TaskState, Value
 
 VERSION = "2026-04-01"
 
 
 class Head(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Head of a request: ``corr_id`` is echoed in the answer, ``version`` is the protocol's."""
+    """Head of a request: ``corr_id`` is echoed in the answer, ``version`` is the protocol's.
+
+    ``debug_time`` replaces the clock where debug operations are enabled, and is ignored elsewhere.
+    """
 
     corr_id: str
     version: str
     auth: str | None = None
+    debug_time: Any = field(default=None, name="resonate:debug_time")
 
 
 # --- data of each kind ----------------------------------------------------------------------------
@@ -165,6 +169,66 @@ class TaskHeartbeatData(Struct, frozen=True):
     tasks: list[TaskRef]
 
 
+class PromiseSearchData(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Data of ``promise.search``: filters, all of which must match, and the page.
+
+    What stands from ``id_prefix`` on are extensions (section 8.6).
+    """
+
+    state: PromiseState | None = None
+    tags: dict[str, str] | None = None
+    limit: Int64 | None = None
+    cursor: str | None = None
+    id_prefix: str | None = None
+    root_only: bool | None = None
+    created_from: Int64 | None = None
+    created_to: Int64 | None = None
+    settled_from: Int64 | None = None
+    settled_to: Int64 | None = None
+    order: str | None = None
+    counts: bool | None = None
+
+
+class TaskSearchData(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Data of ``task.search``; ``id_prefix`` and ``counts`` are extensions (section 8.6)."""
+
+    state: TaskState | None = None
+    limit: Int64 | None = None
+    cursor: str | None = None
+    id_prefix: str | None = None
+    counts: bool | None = None
+
+
+class ScheduleCreateData(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Data of ``schedule.create``; ``promise_id`` is a template (section 5.3)."""
+
+    id: str
+    cron: str
+    promise_id: str
+    promise_timeout: Int64
+    promise_param: Value | None = None
+    promise_tags: dict[str, str] | None = None
+
+
+class ScheduleSearchData(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Data of ``schedule.search``; ``id_prefix`` is an extension (section 8.6)."""
+
+    tags: dict[str, str] | None = None
+    limit: Int64 | None = None
+    cursor: str | None = None
+    id_prefix: str | None = None
+
+
+class NoData(Struct, frozen=True):
+    """Data of the kinds that need none."""
+
+
+class TickData(Struct, frozen=True):
+    """Data of ``debug.tick``: the instant at which the internal steps run."""
+
+    time: Int64
+
+
 # --- the kinds ------------------------------------------------------------------------------------
 
 
@@ -264,6 +328,72 @@ class TaskContinue(Request, frozen=True, tag="task.continue"):
     data: IdData
 
 
+class PromiseSearch(Request, frozen=True, tag="promise.search"):
+    """List promises."""
+
+    data: PromiseSearchData
+
+
+class TaskSearch(Request, frozen=True, tag="task.search"):
+    """List tasks."""
+
+    data: TaskSearchData
+
+
+class ScheduleGet(Request, frozen=True, tag="schedule.get"):
+    """Read a schedule."""
+
+    data: IdData
+
+
+class ScheduleCreate(Request, frozen=True, tag="schedule.create"):
+    """Create promises at the occurrences of a cron expression from now on."""
+
+    data: ScheduleCreateData
+
+
+class ScheduleDelete(Request, frozen=True, tag="schedule.delete"):
+    """Create no more promises; those that were created stay."""
+
+    data: IdData
+
+
+class ScheduleSearch(Request, frozen=True, tag="schedule.search"):
+    """List schedules."""
+
+    data: ScheduleSearchData
+
+
+class DebugStart(Request, frozen=True, tag="debug.start"):
+    """Pause timers and delivery."""
+
+    data: NoData
+
+
+class DebugStop(Request, frozen=True, tag="debug.stop"):
+    """Resume timers and delivery."""
+
+    data: NoData
+
+
+class DebugReset(Request, frozen=True, tag="debug.reset"):
+    """Delete everything."""
+
+    data: NoData
+
+
+class DebugSnap(Request, frozen=True, tag="debug.snap"):
+    """Read everything, as stored."""
+
+    data: NoData
+
+
+class DebugTick(Request, frozen=True, tag="debug.tick"):
+    """Run the internal steps at an instant, until none is enabled."""
+
+    data: TickData
+
+
 AnyRequest = (
     PromiseGet
     | PromiseCreate
@@ -280,8 +410,19 @@ AnyRequest = (
     | TaskRelease
     | TaskHalt
     | TaskContinue
+    | PromiseSearch
+    | TaskSearch
+    | ScheduleGet
+    | ScheduleCreate
+    | ScheduleDelete
+    | ScheduleSearch
 )
+DebugRequest = DebugStart | DebugStop | DebugReset | DebugSnap | DebugTick
+Search = PromiseSearch | TaskSearch | ScheduleSearch
 
 KINDS: dict[str, type[Request]] = {
     str(cls.__struct_config__.tag): cls for cls in AnyRequest.__args__
+}
+DEBUG_KINDS: dict[str, type[Request]] = {
+    str(cls.__struct_config__.tag): cls for cls in DebugRequest.__args__
 }

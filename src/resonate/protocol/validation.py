@@ -13,12 +13,27 @@ from typing import Any
 
 from resonate.protocol import requests as rq
 from resonate.protocol.addresses import parse_address
-from resonate.protocol.limits import DELAY_MS_MAX, ID_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX
+from resonate.protocol.cron import parse_cron
+from resonate.protocol.cursors import decode_cursor
+from resonate.protocol.limits import (
+    DELAY_MS_MAX,
+    ID_BYTES_MAX,
+    INT64_MAX,
+    SEARCH_LIMIT_MAX,
+    TAGS_BYTES_MAX,
+    TAGS_MAX,
+)
+from resonate.protocol.templates import expand
 
 TARGET = "resonate:target"
 TIMER = "resonate:timer"
 EXTERNAL = "resonate:external"
 DELAY = "resonate:delay"
+BRANCH = "resonate:branch"
+PARENT = "resonate:parent"
+ORIGIN = "resonate:origin"
+PREFIX = "resonate:prefix"
+SCHEDULE = "resonate:schedule"
 
 PROMISE_ID = "Promise ID is required"
 TIMEOUT = "TimeoutAt must be a non-negative integer"
@@ -45,6 +60,17 @@ RELEASE_DELAY_LONG = f"Delay must not exceed {DELAY_MS_MAX}"
 ID_LONG = "Invalid request: id too long"
 TAGS_MANY = "Invalid request: too many tags"
 TAGS_LARGE = "Invalid request: tags too large"
+SCHEDULE_ID = "Schedule ID is required"
+SCHEDULE_NUL = "Schedule ID must not contain null bytes"
+CRON = "Cron expression is required"
+CRON_INVALID = "Invalid cron expression"
+TEMPLATE = "Promise ID template is required"
+PROMISE_TIMEOUT = "Promise timeout must be a non-negative integer"
+LIMIT = "Limit must be a positive integer"
+LIMIT_RANGE = f"Invalid 'limit' — must be between 1 and {SEARCH_LIMIT_MAX}"
+ORDERS = ("id", "newest", "oldest")
+ORDER = f"Invalid 'order' — must be one of {', '.join(ORDERS)}"
+CURSOR = "Invalid cursor"
 
 
 def check(request: rq.Request) -> str | None:
@@ -94,7 +120,7 @@ def _delay(data: rq.PromiseCreateData) -> str | None:
     delay = data.tags.get(DELAY) if data.tags else None
     if delay is None:
         return None
-    if not (delay.isascii() and delay.isdigit()):
+    if not _is_number(delay):
         return DELAY_SHAPE
     digits = delay.lstrip("0") or "0"
     if len(digits) > 19 or int(digits) >= data.timeout_at:  # 19 digits hold every int64
@@ -102,17 +128,23 @@ def _delay(data: rq.PromiseCreateData) -> str | None:
     return None
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _create_limits(data: rq.PromiseCreateData) -> str | None:
-    tags = data.tags
-    if tags:
-        target = tags.get(TARGET)
-        if target is not None and parse_address(target) is None:
-            return TARGET_ADDRESS
-        if len(tags) > TAGS_MAX:
-            return TAGS_MANY
-        if _too_large(tags):
-            return TAGS_LARGE
-    return _long(data.id)
+    return (_tags(data.tags) if data.tags else None) or _long(data.id)
+
+
+def _tags(tags: dict[str, str] | None) -> str | None:
+    if not tags:
+        return None
+    target = tags.get(TARGET)
+    if target is not None and parse_address(target) is None:
+        return TARGET_ADDRESS
+    if len(tags) > TAGS_MAX:
+        return TAGS_MANY
+    return TAGS_LARGE if _too_large(tags) else None
 
 
 def _too_large(tags: dict[str, str]) -> bool:
@@ -236,7 +268,62 @@ def _task_fence(data: rq.TaskFenceData) -> str | None:
 
 
 def _task_heartbeat(data: rq.TaskHeartbeatData) -> str | None:
-    return (None if data.pid else PID) or _long(data.pid)
+    return (None if data.pid else PID) or _long(data.pid, *(ref.id for ref in data.tasks))
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+def _schedule_id(data: rq.IdData) -> str | None:
+    return (None if data.id else SCHEDULE_ID) or _long(data.id)
+
+
+def _schedule_create(data: rq.ScheduleCreateData) -> str | None:
+    return (
+        _joined(
+            None if data.id else SCHEDULE_ID,
+            None if data.cron else CRON,
+            None if data.promise_id else TEMPLATE,
+            PROMISE_TIMEOUT if data.promise_timeout < 0 else None,
+        )
+        or (SCHEDULE_NUL if "\x00" in data.id else None)
+        or (NUL if "\x00" in data.promise_id else None)
+        or _schedule_delay(data.promise_tags)
+        or _tags(data.promise_tags)
+        or _long(data.id, data.promise_id)  # before it is expanded: that can be 500 times as long
+        or _long(expand(data.promise_id, data.id, INT64_MAX))
+        or (None if parse_cron(data.cron) else CRON_INVALID)
+    )
+
+
+def _schedule_delay(tags: dict[str, str] | None) -> str | None:
+    delay = tags.get(DELAY) if tags else None
+    return None if delay is None or _is_number(delay) else DELAY_SHAPE
+
+
+# --- searches -------------------------------------------------------------------------------------
+
+
+def _page(limit: int | None) -> str | None:
+    if limit is None:
+        return None
+    return LIMIT if limit < 1 else LIMIT_RANGE if limit > SEARCH_LIMIT_MAX else None
+
+
+def _promise_search(data: rq.PromiseSearchData) -> str | None:
+    text = _page(data.limit)
+    if text is not None:
+        return text
+    order = "id" if data.order is None else data.order
+    if order not in ORDERS:
+        return ORDER
+    if order != "id" and data.cursor is not None and decode_cursor(data.cursor) is None:
+        return CURSOR
+    return None
+
+
+def _other_search(data: rq.TaskSearchData | rq.ScheduleSearchData) -> str | None:
+    return _page(data.limit)
 
 
 _CHECKS: dict[type[rq.Request], Callable[[Any], str | None]] = {
@@ -255,4 +342,10 @@ _CHECKS: dict[type[rq.Request], Callable[[Any], str | None]] = {
     rq.TaskHeartbeat: _task_heartbeat,
     rq.TaskHalt: _task_id,
     rq.TaskContinue: _task_id,
+    rq.PromiseSearch: _promise_search,
+    rq.TaskSearch: _other_search,
+    rq.ScheduleGet: _schedule_id,
+    rq.ScheduleCreate: _schedule_create,
+    rq.ScheduleDelete: _schedule_id,
+    rq.ScheduleSearch: _other_search,
 }

@@ -19,10 +19,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from resonate.core.objects import Promise
+from resonate.core.objects import Key, Promise, Schedule, Stored
 from resonate.core.state import Objects
+from resonate.protocol import requests as rq
+from resonate.store.pages import Page
 
-Decide = Callable[[Objects], Collection[str]]
+Decide = Callable[[Objects], Collection[Key]]
 
 
 class Ready(Struct, frozen=True, array_like=True):
@@ -52,7 +54,7 @@ class Obligation(Struct, frozen=True, array_like=True):
 
 
 class Store(Protocol):
-    """Promises with their tasks, kept."""
+    """Promises with their tasks, and schedules, kept."""
 
     async def open(self) -> None:
         """Make ready; raises StartError with one clear sentence when that is impossible."""
@@ -63,28 +65,33 @@ class Store(Protocol):
     async def recover(self) -> None:
         """After a failure: drop what is not durable and serve again, or raise Unavailable."""
 
-    async def transact(self, reads: Iterable[str], decide: Decide) -> None:
-        """Give ``decide`` the objects named by ``reads``, commit those whose ids it returns.
+    async def transact(self, reads: Iterable[Key], decide: Decide) -> None:
+        """Give ``decide`` the objects named by ``reads``, commit those whose keys it returns.
 
         The awaiters in the callbacks of the objects are given too, of each object at least the
-        first ``STEP_OBJECTS_MAX``. An object that does not exist is given as None. More objects
-        than that may be ``in`` the mapping, when they cost nothing. ``decide`` replaces objects in
-        the mapping; it must not keep it. When it raises, nothing of it stays.
+        first ``STEP_OBJECTS_MAX``. For ``BranchOf`` a promise the ids of its branch are given (of
+        more than ``PRELOAD_RECORDS_MAX`` the first), and their objects. An object that does not
+        exist is given as None. More objects than that may be ``in`` the mapping, when they cost
+        nothing. ``decide`` replaces objects in the mapping, by None to delete them; it must not
+        keep it. When it raises, nothing of it stays.
         """
 
-    def uncommitted(self, promise_id: str) -> bool:
+    def uncommitted(self, key: Key) -> bool:
         """Tell whether the object was changed by a decision that is not yet durable."""
 
-    async def due(self, after: int, until: int, limit: int) -> list[tuple[int, str]]:
-        """Return (instant, id) of what has to be looked at in ``after < instant <= until``.
+    async def due(self, after: int, until: int, limit: int) -> list[tuple[int, Key]]:
+        """Return (instant, key) of what has to be looked at in ``after < instant <= until``.
 
         In order of time, at most ``limit``; the limit may cut through those of one instant, in any
-        order. Instants are deadlines, ends of leases and starts of delayed tasks, so an id can be
-        there more than once, with its ``core.objects.due`` among them.
+        order. Instants are deadlines, ends of leases, starts of delayed tasks and occurrences of
+        schedules, so a key can be there more than once, with its ``core.objects.due`` among them.
         """
 
     async def ready(self, route: str, after: tuple[int, str], now: int, limit: int) -> list[Ready]:
         """Return dispatchable tasks of ``route`` beyond ``after``, ordered by (retry_at, id)."""
+
+    async def pushed(self, after: str, limit: int) -> list[str]:
+        """Return routes beyond ``after``, in order, that pending tasks are pushed to over HTTP."""
 
     async def held(self, after: str, limit: int) -> list[Held]:
         """Return acquired tasks with ids beyond ``after``, ordered by id."""
@@ -92,5 +99,30 @@ class Store(Protocol):
     async def obligations(self, after: tuple[int, str], limit: int) -> list[Obligation]:
         """Return settled promises with awaiters or listeners, ordered by (settled_at, id)."""
 
-    async def snapshot(self) -> dict[str, Promise]:
+    async def promises(self, query: rq.PromiseSearchData, now: int, limit: int) -> Page[Promise]:
+        """Return a page of what ``core.searches.promises`` finds in all promises."""
+
+    async def tasks(self, query: rq.TaskSearchData, now: int, limit: int) -> Page[Promise]:
+        """Return a page of what ``core.searches.tasks`` finds in all promises."""
+
+    async def schedules(self, query: rq.ScheduleSearchData, limit: int) -> Page[Schedule]:
+        """Return a page of what ``core.searches.schedules`` finds in all schedules."""
+
+    async def count_promises(self, query: rq.PromiseSearchData, now: int) -> dict[str, int]:
+        """Return how many promises match all filters but state and cursor, by their states."""
+
+    async def count_tasks(self, query: rq.TaskSearchData, now: int) -> dict[str, int]:
+        """Return how many tasks match all filters but state and cursor, by their states."""
+
+    async def expendable(self, after: str, before: int, limit: int) -> tuple[list[str], str | None]:
+        """Look through ``limit`` promises with ids beyond ``after`` for what may be deleted.
+
+        Return the ids of those settled before an instant that nothing refers to any more, and the
+        id to go on behind; None when there are no more.
+        """
+
+    async def snapshot(self) -> dict[Key, Stored]:
         """Return every object as stored. For tests and debugging."""
+
+    async def reset(self) -> None:
+        """Delete every object. For debugging."""

@@ -10,15 +10,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from resonate.core.objects import Promise
+from resonate.core.objects import Key, Schedule, Stored
 from resonate.protocol.records import Value
 
 _BYTES_FIXED = 1_000  # an object with small values, roughly
 _BYTES_LINK = 100  # an awaiter or a listener, roughly
 
 
-def weight(promise: Promise) -> int:
+def weight(promise: Stored) -> int:
     """Return about how many bytes the object takes."""
+    if isinstance(promise, Schedule):
+        return (
+            _BYTES_FIXED
+            + len(promise.promise_id)
+            + _of_value(promise.promise_param)
+            + _of_strings(promise.promise_tags)
+        )
     size = _BYTES_FIXED + _of_value(promise.param) + _of_value(promise.value)
     links = len(promise.callbacks) + len(promise.listeners)
     return size + _of_strings(promise.tags) + links * _BYTES_LINK
@@ -33,10 +40,10 @@ def _of_strings(strings: dict[str, str]) -> int:
 
 
 class Cache:
-    """Objects with their weights by id, least recently used first."""
+    """Objects with their weights by key, least recently used first."""
 
     def __init__(self, *, objects_max: int, bytes_max: int) -> None:
-        self._entries: OrderedDict[str, tuple[Promise, int]] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[Stored, int]] = OrderedDict()
         self._objects_max = objects_max
         self._bytes_max = bytes_max
         self._bytes = 0
@@ -44,35 +51,40 @@ class Cache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, promise_id: object) -> bool:
-        return promise_id in self._entries
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
 
-    def get(self, promise_id: str) -> Promise | None:
+    def get(self, key: Key) -> Stored | None:
         """Return the object if it is here."""
-        entry = self._entries.get(promise_id)
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        self._entries.move_to_end(promise_id)
+        self._entries.move_to_end(key)
         return entry[0]
 
-    def put(self, promise: Promise) -> None:
+    def put(self, key: Key, stored: Stored) -> None:
         """Keep the object as the newest."""
-        size = weight(promise)
-        old = self._entries.pop(promise.id, None)
+        size = weight(stored)
+        old = self._entries.pop(key, None)
         self._bytes += size if old is None else size - old[1]
-        self._entries[promise.id] = promise, size
+        self._entries[key] = stored, size
 
-    def trim(self, pinned: Callable[[str], bool]) -> None:
+    def drop(self, key: Key) -> None:
+        """Forget an object."""
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self._bytes -= old[1]
+
+    def trim(self, pinned: Callable[[Key], bool]) -> None:
         """Drop the oldest until the bounds hold; pinned objects stay and become the newest."""
         for _ in range(len(self._entries)):
             if len(self._entries) <= self._objects_max and self._bytes <= self._bytes_max:
                 return
-            promise_id, (_promise, size) = next(iter(self._entries.items()))
-            if pinned(promise_id):
-                self._entries.move_to_end(promise_id)
+            key = next(iter(self._entries))
+            if pinned(key):
+                self._entries.move_to_end(key)
             else:
-                del self._entries[promise_id]
-                self._bytes -= size
+                self.drop(key)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -15,55 +15,74 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
 
-from resonate.core.objects import Promise
+from resonate.core.objects import Branch, BranchOf, Key, Promise, ScheduleKey, Stored
 from resonate.core.state import Objects
 from resonate.protocol.errors import Unavailable
-from resonate.protocol.limits import CACHE_BYTES_MAX, CACHE_OBJECTS_MAX, STEP_OBJECTS_MAX
-from resonate.store.contract import Decide, Held, Obligation, Ready
-from resonate.store.queries import queries
+from resonate.protocol.limits import (
+    CACHE_BYTES_MAX,
+    CACHE_OBJECTS_MAX,
+    PRELOAD_RECORDS_MAX,
+    STEP_OBJECTS_MAX,
+)
+from resonate.protocol.validation import BRANCH
+from resonate.store.contract import Decide
 from resonate.store.sqlite.cache import Cache
-from resonate.store.sqlite.database import PACKAGE, FileLock, close_quietly, open_all
-from resonate.store.sqlite.writer import Writer, unavailable
+from resonate.store.sqlite.database import FileLock, close_quietly, open_all
+from resonate.store.sqlite.scans import Scans, promise_decoder, schedule_decoder
+from resonate.store.sqlite.writer import Changes, Writer, unavailable
+
+Found = Stored | tuple[str, ...] | None
 
 
 class _Group:
-    """Objects that are committed together, and the future of that commit."""
+    """Changes that are committed together, and the future of that commit.
+
+    ``branches`` has the ids of new promises by the branch they belong to.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.objects: dict[str, Promise] = {}
+        self.changes: Changes = {}
+        self.branches: dict[str, set[str]] = {}
         self.done: asyncio.Future[None] = loop.create_future()
 
+    def put(self, key: Key, new: Stored | None) -> None:
+        self.changes[key] = new
+        if isinstance(new, Promise):
+            branch = new.tags.get(BRANCH, new.id)
+            if branch != new.id:
+                self.branches.setdefault(branch, set()).add(new.id)
 
-class _View(dict[str, Promise | None]):
+
+class _View(dict[Key, Found]):
     """The objects of one decision; what is cached can be had without being asked for."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
-    def __contains__(self, promise_id: object) -> bool:
-        return super().__contains__(promise_id) or promise_id in self._cache
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self._cache
 
-    def __missing__(self, promise_id: str) -> Promise:
-        promise = self._cache.get(promise_id)
-        if promise is None:
-            raise KeyError(promise_id)
-        self[promise_id] = promise
-        return promise
+    def __missing__(self, key: Key) -> Stored:
+        stored = self._cache.get(key)
+        if stored is None:
+            raise KeyError(key)
+        self[key] = stored
+        return stored
 
 
-class SqliteStore:
+class SqliteStore(Scans):
     """The contract on one SQLite file.
 
     ``path`` is the database file, created when missing. ``vfs`` names another SQLite file layer;
     tests inject disk faults with it.
     """
+
+    writer = Writer  # the simulation has one that runs on its own clock
 
     def __init__(
         self,
@@ -73,26 +92,24 @@ class SqliteStore:
         cache_objects_max: int = CACHE_OBJECTS_MAX,
         cache_bytes_max: int = CACHE_BYTES_MAX,
     ) -> None:
+        super().__init__()
         self.path = Path(path)
         self._vfs = vfs
-        self._sql = queries(PACKAGE)
         self._cache = Cache(objects_max=cache_objects_max, bytes_max=cache_bytes_max)
         self._lock = FileLock(self.path)
-        self._decoder = msgspec.json.Decoder(Promise)
-        self._obligation = msgspec.json.Decoder(tuple[str, ...])
         self._failure: Exception | None = None
 
     async def open(self) -> None:
         """Lock, migrate and open the file; raises StartError with one clear sentence."""
         self._lock.acquire()
         try:
-            first, self._reader, self._scanner, folder = open_all(self.path, 4, vfs=self._vfs)
+            first, self._reader, *scans, folder = open_all(self.path, 5, vfs=self._vfs)
         except BaseException:
             self._lock.release()
             raise
-        self._writer = Writer(first, folder)
+        self._writer = self.writer(first, folder)
         self._loop = asyncio.get_running_loop()
-        self._scans = ThreadPoolExecutor(1, thread_name_prefix="resonate-scan")
+        self.open_scans(*scans)
         self._open = _Group(self._loop)
         self._written: _Group | None = None
         self._writer.start()
@@ -102,23 +119,27 @@ class SqliteStore:
         while self._written is not None:
             await asyncio.wait([self._written.done])
         try:
-            await asyncio.to_thread(self._scans.shutdown)
-            for connection in (self._reader, self._scanner):
-                close_quietly(connection)
+            await self.close_scans()
+            close_quietly(self._reader)
             await asyncio.to_thread(self._writer.stop)  # the last to close folds the log
         finally:
             self._lock.release()
 
     async def recover(self) -> None:
         """Serve again once a durable write succeeds; raises Unavailable until then."""
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._writer.probe(f"{time.time():.3f}", self._answer(functools.partial(_settle, done)))
-        await done
+        text = f"{time.time():.3f}"
+        await self._written_by(lambda done: self._writer.probe(text, done))
         self._failure = None
+
+    async def reset(self) -> None:
+        """Delete everything, after what is being written."""
+        await self.transact((), lambda _objects: ())
+        self._cache.clear()
+        await self._written_by(self._writer.reset)
 
     # --- transactions -----------------------------------------------------------------------------
 
-    async def transact(self, reads: Iterable[str], decide: Decide) -> None:
+    async def transact(self, reads: Iterable[Key], decide: Decide) -> None:
         """Load, decide, and return when everything decided so far is durable."""
         if self._failure is not None:
             raise Unavailable(str(self._failure))
@@ -130,13 +151,10 @@ class SqliteStore:
         changed = decide(objects)
         if changed:
             group = self._open
-            for promise_id in changed:
-                promise = objects[promise_id]
-                assert promise is not None, "objects are never taken away by a decision"
-                self._cache.put(promise)
-                group.objects[promise_id] = promise
+            for key in changed:
+                self._keep(group, key, objects[key])
             self._write_next()
-        elif self._open.objects:
+        elif self._open.changes:
             group = self._open
         elif self._written is not None:
             group = self._written
@@ -144,19 +162,29 @@ class SqliteStore:
             return
         await asyncio.shield(group.done)
 
-    def uncommitted(self, promise_id: str) -> bool:
+    def _keep(self, group: _Group, key: Key, new: Found) -> None:
+        assert not isinstance(new, tuple), "branches are not changed, their promises are"
+        if new is None:
+            self._cache.drop(key)
+        else:
+            self._cache.put(key, new)
+        group.put(key, new)
+
+    def uncommitted(self, key: Key) -> bool:
         """Tell whether the object is in a group that is not durable yet."""
-        return promise_id in self._open.objects or (
-            self._written is not None and promise_id in self._written.objects
+        return key in self._open.changes or (
+            self._written is not None and key in self._written.changes
         )
 
-    def _load(self, reads: Iterable[str]) -> Objects:
+    def _load(self, reads: Iterable[Key]) -> Objects:
         objects = _View(self._cache)
-        self._fetch(objects, reads)
+        branches = self._fetch(objects, reads)
+        for key in branches:
+            self._fetch_branch(objects, key)
         awaiters = [
             awaiter
             for promise in list(objects.values())
-            if promise is not None and promise.callbacks
+            if isinstance(promise, Promise) and promise.callbacks
             for awaiter in promise.callbacks[:STEP_OBJECTS_MAX]
         ]
         if awaiters:
@@ -164,26 +192,57 @@ class SqliteStore:
         self._cache.trim(self.uncommitted)
         return objects
 
-    def _fetch(self, objects: dict[str, Promise | None], ids: Iterable[str]) -> None:
-        missing = []
-        for promise_id in ids:
-            promise = objects[promise_id] = self._cache.get(promise_id)
-            if promise is None and "\x00" not in promise_id:  # such an id was never created
-                missing.append(promise_id)
-        if missing:
-            found = self._reader.execute(self._sql["load"], (_json(missing),))
-            for (text,) in found:
-                promise = self._decoder.decode(text)
-                objects[promise.id] = promise
-                self._cache.put(promise)
+    def _fetch(self, objects: _View, keys: Iterable[Key]) -> list[BranchOf | Branch]:
+        """Load objects; return the keys of branches, whose promises are among the objects."""
+        ids: list[str] = []
+        schedules: list[str] = []
+        branches: list[BranchOf | Branch] = []
+        for key in keys:
+            if isinstance(key, BranchOf | Branch):
+                branches.append(key)
+                continue
+            stored = objects[key] = self._cache.get(key)
+            if stored is not None or self.uncommitted(key):  # what is deleted is not cached
+                continue
+            if isinstance(key, ScheduleKey):
+                schedules.append(key.id)
+            elif "\x00" not in key:  # such an id was never created
+                ids.append(key)
+        if ids:
+            for (text,) in self._reader.execute(self._sql["load"], (_json(ids),)):
+                promise = promise_decoder.decode(text)
+                self._found(objects, promise.id, promise)
+        if schedules:
+            for (text,) in self._reader.execute(self._sql["load_schedules"], (_json(schedules),)):
+                schedule = schedule_decoder.decode(text)
+                self._found(objects, schedule.key, schedule)
+        return branches
+
+    def _found(self, objects: _View, key: Key, stored: Stored) -> None:
+        objects[key] = stored
+        self._cache.put(key, stored)
+
+    def _fetch_branch(self, objects: _View, key: BranchOf | Branch) -> None:
+        """Load the promises that share a branch; the one it is named after is in no index."""
+        branch = _name(objects, key)
+        if not branch:
+            objects[key] = ()
+            return
+        bindings = {"branch": branch, "limit": PRELOAD_RECORDS_MAX + 1}
+        ids = {branch, *(id for (id,) in self._reader.execute(self._sql["branch"], bindings))}
+        for group in (self._written, self._open):
+            if group is not None:
+                ids.update(group.branches.get(branch, ()))
+        self._fetch(objects, ids)
+        objects[key] = tuple(sorted(filter(functools.partial(_is_of, objects, branch), ids)))
 
     # --- group commit -----------------------------------------------------------------------------
 
     def _write_next(self) -> None:
-        if self._written is not None or not self._open.objects:
+        if self._written is not None or not self._open.changes:
             return
         self._written, self._open = self._open, _Group(self._loop)
-        self._writer.write(list(self._written.objects.values()), self._answer(self._committed))
+        self._writer.write(self._written.changes, self._answer(self._committed))
 
     def _committed(self, error: Exception | None) -> None:
         group = self._written
@@ -200,6 +259,12 @@ class SqliteStore:
             each.done.set_exception(Unavailable(str(error)))
             each.done.exception()  # nobody may be waiting: that is no mistake
 
+    async def _written_by(self, job: Callable[[Callable[[Exception | None], None]], None]) -> None:
+        """Have the writer do a job, and return when it is done."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        job(self._answer(functools.partial(_settle, done)))
+        await done
+
     def _answer(
         self, done: Callable[[Exception | None], None]
     ) -> Callable[[Exception | None], None]:
@@ -210,48 +275,17 @@ class SqliteStore:
 
         return answer
 
-    # --- scans ------------------------------------------------------------------------------------
 
-    async def due(self, after: int, until: int, limit: int) -> list[tuple[int, str]]:
-        """Ask the three indexes of instants."""
-        rows = await self._scan("due", {"after": after, "until": until, "limit": limit})
-        return [(instant, promise_id) for instant, promise_id in rows]
+def _name(objects: _View, key: BranchOf | Branch) -> str | None:
+    if isinstance(key, Branch):
+        return key.name
+    promise = objects[key.promise_id]
+    return promise.tags.get(BRANCH) if isinstance(promise, Promise) else None
 
-    async def ready(self, route: str, after: tuple[int, str], now: int, limit: int) -> list[Ready]:
-        """Ask the index of ready tasks."""
-        at, last = after
-        rows = await self._scan(
-            "ready",
-            {"route": route, "after_at": at, "after_id": last, "now": now, "limit": limit},
-        )
-        return [Ready(*row) for row in rows]
 
-    async def held(self, after: str, limit: int) -> list[Held]:
-        """Ask the index of leases."""
-        return [Held(*row) for row in await self._scan("held", {"after": after, "limit": limit})]
-
-    async def obligations(self, after: tuple[int, str], limit: int) -> list[Obligation]:
-        """Ask the index of obligations."""
-        at, last = after
-        rows = await self._scan("obligations", {"after_at": at, "after_id": last, "limit": limit})
-        return [
-            Obligation(promise_id, settled_at, self._obligation.decode(listeners), awaiters)
-            for promise_id, settled_at, listeners, awaiters in rows
-        ]
-
-    async def snapshot(self) -> dict[str, Promise]:
-        """Read every committed object."""
-        promises = [self._decoder.decode(text) for (text,) in await self._scan("snapshot", {})]
-        return {promise.id: promise for promise in promises}
-
-    async def _scan(self, query: str, bindings: dict[str, Any]) -> list[tuple[Any, ...]]:
-        def run() -> list[tuple[Any, ...]]:
-            try:
-                return self._scanner.execute(self._sql[query], bindings).fetchall()
-            except apsw.Error as error:
-                raise unavailable(error) from error
-
-        return await self._loop.run_in_executor(self._scans, run)
+def _is_of(objects: _View, branch: str, promise_id: str) -> bool:
+    promise = objects[promise_id]
+    return isinstance(promise, Promise) and promise.tags.get(BRANCH) == branch
 
 
 def _json(ids: list[str]) -> str:

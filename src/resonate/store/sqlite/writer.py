@@ -2,7 +2,8 @@
 
 Rules:
 - A group is one statement, and so one transaction: SQLite runs it whole in C, without the GIL.
-  Only a group too large for one JSON text is split, inside an explicit transaction.
+  Only a group too large for one JSON text, or one with schedules or deletions in it, takes several,
+  inside an explicit transaction.
 - Checkpoints copy the log into the database in the background, on another connection; the writer
   only takes the short rest, so that the log can start over and does not grow without bound.
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 import apsw
 import msgspec
 
-from resonate.core.objects import Promise
+from resonate.core.objects import Key, Promise, Schedule, ScheduleKey, Stored
 from resonate.protocol.errors import Unavailable
 from resonate.store.queries import queries
 from resonate.store.sqlite.cache import weight
@@ -27,6 +28,7 @@ _CHUNK_BYTES_MAX = 32 * 1024 * 1024
 _CHECKPOINT_PAGES = 4_000  # 16 MiB of log
 _CHECKPOINT_RETRY_SECONDS = 1.0
 Done = Callable[[Exception | None], None]
+Changes = dict[Key, Stored | None]
 log = logging.getLogger("resonate.store")
 
 
@@ -53,9 +55,13 @@ class Writer:
         self._jobs.put(None)
         self._thread.join()
 
-    def write(self, objects: list[Promise], done: Done) -> None:
-        """Commit ``objects``; then call ``done`` on the writer's thread, with the error if any."""
-        self._jobs.put((lambda: self._commit(objects), done))
+    def write(self, changes: Changes, done: Done) -> None:
+        """Commit ``changes``; then call ``done`` on the writer's thread, with the error if any."""
+        self._jobs.put((lambda: self._commit(changes), done))
+
+    def reset(self, done: Done) -> None:
+        """Delete everything."""
+        self._jobs.put((self._reset, done))
 
     def probe(self, text: str, done: Done) -> None:
         """Try a durable write that changes nothing."""
@@ -77,17 +83,40 @@ class Writer:
         self._checkpointer.stop()
         close_quietly(self._connection)
 
-    def _commit(self, objects: list[Promise]) -> None:
-        chunks = list(_chunks(objects))
-        if len(chunks) == 1:
+    def _commit(self, changes: Changes) -> None:
+        promises = [each for each in changes.values() if isinstance(each, Promise)]
+        chunks = list(_chunks(promises))
+        if len(chunks) == 1 and len(promises) == len(changes):
             self._insert(chunks[0])
             return
         with self._connection:
             for chunk in chunks:
                 self._insert(chunk)
+            self._rest(changes)
 
     def _insert(self, objects: list[Promise]) -> None:
-        self._connection.execute(self._sql["write"], (self._encoder.encode(objects).decode(),))
+        self._connection.execute(self._sql["write"], (self._json(objects),))
+
+    def _rest(self, changes: Changes) -> None:
+        """Write schedules, and delete."""
+        schedules = [each for each in changes.values() if isinstance(each, Schedule)]
+        gone = [key for key, each in changes.items() if each is None]
+        ids = [key for key in gone if isinstance(key, str)]
+        others = [key.id for key in gone if isinstance(key, ScheduleKey)]
+        for query, what in (
+            ("write_schedules", schedules),
+            ("delete", ids),
+            ("delete_schedules", others),
+        ):
+            if what:
+                self._connection.execute(self._sql[query], (self._json(what),))
+
+    def _reset(self) -> None:
+        with self._connection:
+            self._connection.execute(self._sql["delete_everything"])
+
+    def _json(self, what: object) -> str:
+        return self._encoder.encode(what).decode()
 
     def _probe(self, text: str) -> None:
         self._connection.execute(self._sql["probe"], (text,))

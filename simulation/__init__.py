@@ -1,0 +1,1 @@
+"""The deterministic simulation: ``python3 dev.py sim``. See ``docs/internals/testing.md``."""
