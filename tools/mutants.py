@@ -120,14 +120,14 @@ MUTANTS = (
         "engine/batches.py",
         "isinstance(each, BranchOf | Branch) or each in state.before or uncommitted(each)",
         "False",
-        ENGINE,
+        SIMULATION,
     ),
     Mutant(
         "a listener is taken off although nobody was told",
         "engine/delivery.py",
         "if member is not None and self._send(member, messages.unblock(record(promise))):",
         "if member is None or self._send(member, messages.unblock(record(promise))):",
-        SIMULATION,
+        ENGINE,
     ),
     Mutant(
         "leases are not renewed after a start",
@@ -197,7 +197,7 @@ MUTANTS = (
         "store/sqlite/store.py",
         "return key in self._open.changes or (",
         "return False and (",
-        STORE,
+        SIMULATION,
     ),
     Mutant(
         "synchronous is NORMAL",
