@@ -48,6 +48,20 @@ def refused(*arguments):
     return line
 
 
+@pytest.fixture
+def engines(monkeypatch):
+    """The engines that are made, instead of being served."""
+    made = []
+
+    async def serve(engine, sock, started):
+        made.append(engine)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("resonate.gateway.server.serve", serve)
+    monkeypatch.setattr(serving, "_run", asyncio.run)
+    return made
+
+
 # --- retention ------------------------------------------------------------------------------------
 
 
@@ -87,7 +101,9 @@ def test_what_is_no_time_is_a_usage_error_that_says_what_is_one(text):
 
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1", "resonate.example.org"])
 @pytest.mark.parametrize("verb", ["serve", "dev"])
-def test_debug_on_an_address_that_others_reach_is_refused(verb, host, tmp_path, monkeypatch):
+def test_debug_on_an_address_that_others_reach_is_refused(
+    verb, host, engines, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     line = refused(verb, "--debug", "--host", host, "--port", "0")
     assert line == (
@@ -95,6 +111,7 @@ def test_debug_on_an_address_that_others_reach_is_refused(verb, host, tmp_path, 
         "server can delete everything: leave --debug out, or listen on 127.0.0.1"
     )
     assert list(tmp_path.iterdir()) == []
+    assert engines == []
 
 
 # --- trace ----------------------------------------------------------------------------------------
@@ -123,20 +140,6 @@ def test_a_database_that_cannot_be_opened_leaves_the_trace_closed(tmp_path):
 
 
 # --- what reaches the engine ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def engines(monkeypatch):
-    """The engines that are made, instead of being served."""
-    made = []
-
-    async def serve(engine, sock, started):
-        made.append(engine)
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr("resonate.gateway.server.serve", serve)
-    monkeypatch.setattr(serving, "_run", asyncio.run)
-    return made
 
 
 def test_without_options_everything_is_kept_and_nothing_is_refused(engines):

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.engine.cluster import FAR
+from resonate.protocol import requests as rq
+from tests.engine.cluster import FAR, HEAD
 from tests.engine.targets import pushing, target
 from tests.waiting import eventually, never
 
@@ -232,6 +233,22 @@ async def test_posts_under_way_to_one_address_are_bounded(memory, monkeypatch):
         peer.gate.set()
         await eventually(lambda: len(set(peer.tasks)) == 12 and len(set(peer.told)) == 12)
         assert peer.most == 3
+
+
+async def test_unblocks_of_one_moment_are_bounded_too(memory, monkeypatch):
+    monkeypatch.setattr("resonate.engine.push.PUSH_POSTS_MAX", 3)
+    async with target() as caller, pushing(memory) as server:
+        caller.gate.clear()
+        names = [f"p{number}" for number in range(10)]
+        for each in names:
+            await server.create(each, None)
+            await server.listen(each, caller.url)
+        data = [rq.PromiseSettleData(each, "resolved") for each in names]
+        await server.submit(*(rq.PromiseSettle(HEAD, each) for each in data))
+        await never(lambda: len(caller.posts) > 3, 0.1)
+        caller.gate.set()
+        await eventually(lambda: sorted(caller.told) == names)
+        assert caller.most == 3
 
 
 async def test_what_was_superseded_does_not_hold_up_the_rest(memory, monkeypatch):

@@ -76,6 +76,20 @@ def ids(schedule_id, *seconds):
     return {f"{schedule_id}.{ms(each)}" for each in seconds}
 
 
+def watch(server):
+    """Return the states that promises are decided to have, by id, in order."""
+    kept = {}
+    see = server.engine._timers.see
+
+    def seen(key, stored, now):
+        if isinstance(key, str):
+            kept.setdefault(key, []).append("gone" if stored is None else stored.state)
+        see(key, stored, now)
+
+    server.engine._timers.see = seen
+    return kept
+
+
 # --- one occurrence -------------------------------------------------------------------------------
 
 
@@ -116,6 +130,7 @@ async def test_a_task_is_dispatched_at_once(servers, time):
 async def test_an_occurrence_too_late_for_its_deadline_is_settled_and_not_dispatched(servers, time):
     async with servers.start(clock=time.clock()) as server:
         worker = Worker(server)
+        kept = watch(server)
         tags = {"resonate:target": "poll://any@g"}
         await schedule(server, "late", timeout=30_000, **tags)
         time.now = 3 * MINUTE + 1
@@ -124,6 +139,8 @@ async def test_an_occurrence_too_late_for_its_deadline_is_settled_and_not_dispat
         found = await promises(server)
         assert [each.state for each in found.values()].count("rejected_timedout") == 2
         assert found[f"late.{ms(MINUTE)}"].settled_at == ms(MINUTE) + 30_000
+        for number in (1, 2):  # never pending, not for a moment
+            assert kept[f"late.{ms(number * MINUTE)}"] == ["rejected_timedout"]
 
 
 async def test_an_occurrence_whose_promise_exists_has_no_effect(servers, time):

@@ -47,7 +47,7 @@ def ids(answer):
 def blocked(server):
     """Let the store's searches wait until the end of the block."""
     gate = threading.Event()
-    server.engine._store._searcher._executor.submit(gate.wait, 10)
+    server.engine._store._searcher._executor.submit(gate.wait)
     try:
         yield gate
     finally:
@@ -238,6 +238,21 @@ async def test_a_search_that_takes_long_holds_up_no_worker_and_no_timer(sqlite):
             assert not any(call.done() for call in searching)
             assert not blocking.is_set()
         assert [ids((await call)[0]) for call in searching] == [["a", "dies"]] * 3
+
+
+async def test_a_search_needs_nothing_that_the_server_itself_may_have_to_wait_for(sqlite):
+    async with sqlite.start() as server:
+        await server.create("a")
+        gate = threading.Event()
+        server.engine._store._scanner._executor.submit(gate.wait)
+        try:
+            assert (await server.right(promises(counts=True))).counts["pending"] == 1
+            assert (await server.right(tasks(counts=True))).counts["pending"] == 1
+            store = server.engine._store
+            assert set(await asyncio.wait_for(store.snapshot(), 5)) == {"a"}
+            assert await asyncio.wait_for(store.expendable("", 5, 5), 5) == ([], "a")
+        finally:
+            gate.set()
 
 
 async def test_stopping_waits_for_the_search_under_way_and_no_other(sqlite):

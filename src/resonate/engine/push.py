@@ -186,9 +186,6 @@ class Target:
         self._asked -= 1
         if self._closed:
             return
-        if self._holding:
-            self._failed(promise_id)
-            return
         if promise is None or promise.state == "pending" or self.url not in promise.listeners:
             self._telling.discard(promise_id)
             self._go_on()
