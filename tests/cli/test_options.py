@@ -62,6 +62,17 @@ def engines(monkeypatch):
     return made
 
 
+@pytest.fixture
+def only_started(monkeypatch):
+    """A server ends as soon as it has started."""
+
+    async def serve(engine, sock, started):
+        await engine.start()
+        await engine.stop()
+
+    monkeypatch.setattr("resonate.gateway.server.serve", serve)
+
+
 # --- retention ------------------------------------------------------------------------------------
 
 
@@ -86,8 +97,9 @@ def test_a_time_in_words(text, expected):
     "text",
     ["", "d", "30", "30D", "30 d", " 30d", "-1d", "+1d", "1.5h", "1e3s", "٣d", "1_0d", "30dd", "30w", "1000000000d", "forever"],
 )  # fmt: skip
-def test_what_is_no_time_is_a_usage_error_that_says_what_is_one(text):
-    result = invoke("dev", f"--retention={text}")
+def test_what_is_no_time_is_a_usage_error_that_says_what_is_one(text, engines):
+    result = invoke("dev", "--port", "0", f"--retention={text}")
+    assert engines == []
     assert (result.exit_code, result.stdout) == (2, "")
     message = result.stderr.splitlines()[-1]
     assert message == (
@@ -117,7 +129,7 @@ def test_debug_on_an_address_that_others_reach_is_refused(
 # --- trace ----------------------------------------------------------------------------------------
 
 
-def test_a_trace_that_cannot_be_written_is_refused(tmp_path):
+def test_a_trace_that_cannot_be_written_is_refused(tmp_path, only_started):
     path = tmp_path / "missing" / "trace"
     database = tmp_path / "r.db"
     line = refused("serve", "--db", str(database), "--port", "0", "--trace", str(path))
@@ -125,13 +137,13 @@ def test_a_trace_that_cannot_be_written_is_refused(tmp_path):
     assert not database.exists()
 
 
-def test_a_folder_is_no_trace(tmp_path):
+def test_a_folder_is_no_trace(tmp_path, only_started):
     result = invoke("dev", "--port", "0", "--trace", str(tmp_path))
     assert result.exit_code == 2
     assert "is a directory" in result.stderr
 
 
-def test_a_database_that_cannot_be_opened_leaves_the_trace_closed(tmp_path):
+def test_a_database_that_cannot_be_opened_leaves_the_trace_closed(tmp_path, only_started):
     path = tmp_path / "notes.db"
     path.write_text("to buy: bread, cheese, a real database\n" * 100)
     trace = tmp_path / "trace"

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from resonate.core import machine, tasks
-from resonate.core.objects import BranchOf
+from resonate.core.objects import BranchOf, size
 from resonate.core.preload import preload
 from resonate.core.state import State
 from resonate.protocol.limits import PRELOAD_BYTES_MAX, PRELOAD_RECORDS_MAX
@@ -219,10 +219,24 @@ def test_at_most_a_mebibyte_is_told_headers_and_all(value):
     assert len(preload(*crowd(10, **value))) == 3, "ids and tags count, too"
 
 
+@pytest.mark.parametrize(("spare", "count"), [(0, 1), (-1, 0), (1, 1)])
+def test_a_mebibyte_exactly_is_told(spare, count):
+    state, own = crowd(1)
+    room = PRELOAD_BYTES_MAX - size(state.objects["00000"]) - spare
+    value = Value(data="x" * room)
+    state.objects["00000"] = replace(state.objects["00000"], value=value)
+    assert len(preload(state, own)) == count
+
+
 def test_what_alone_is_too_large_ends_it():
     state, own = crowd(3)
     state.objects["00001"] = replace(state.objects["00001"], param=Value(data="x" * 2_000_000))
     assert [each.id for each in preload(state, own)] == ["00000"]
+
+
+def test_without_a_branch_none_is_read():
+    for tags in ({}, {"resonate:branch": ""}):
+        assert preload(State({}, NOW), replace(plain, tags=tags)) == []
 
 
 def test_a_lease_that_is_not_granted_reads_no_branch():

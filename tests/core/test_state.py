@@ -172,6 +172,13 @@ def test_the_branch_of_a_promise_is_loaded_under_its_id_or_its_name_and_grows_wi
     assert branch_in(state) == ["a", "c", "d"]
 
 
+def test_an_empty_name_is_no_branch(world):
+    world.create("w", branch="")
+    state = State({"w": world.objects["w"], BranchOf("w"): (), "c": None}, NOW)
+    machine.handle(parse("promise.create", promise_data("c", branch="")), state)
+    assert branch_in(state) == []
+
+
 def test_the_names_of_a_branch_are_loaded_or_it_is_a_mistake(world):
     world.create("w", branch="b")
     with pytest.raises(KeyError):
