@@ -149,7 +149,8 @@ class Server:
         store._writer.crash(committed=committed)
         store._writer.stop()
         close_quietly(store._reader)
-        close_quietly(store._scanner)
+        for thread in (store._scanner, store._searcher):
+            close_quietly(thread._connection)
         store._lock.release()
         self.crashed()
 

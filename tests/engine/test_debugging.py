@@ -31,7 +31,7 @@ async def test_between_start_and_stop_no_timer_fires(debug):
             await server.create(f"p{number}", None, timeout_at=deadline)
         await server.create("lease")
         await server.acquire("lease", 0, "w", ttl=20)
-        await asyncio.sleep(0.1)
+        await eventually(lambda: server.engine._clock.now() > deadline + 50)
         stored = await server.engine._store.snapshot()
         assert {each.state for each in stored.values()} == {"pending"}
         assert stored["lease"].task.state == "acquired"

@@ -296,6 +296,7 @@ async def test_an_idle_address_is_forgotten_and_known_again(memory, monkeypatch)
         await server.acquire("a", 0, "w")
         await eventually(lambda: not push_targets(server))
         assert server.engine.directory.groups == {}
+        assert server.engine._dispatch._queues._queues == {}
         await server.create("b", worker.url)
         await eventually(lambda: worker.tasks == ["a", "b"])
 

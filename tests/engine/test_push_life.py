@@ -117,6 +117,40 @@ async def test_an_unblock_that_nobody_takes_is_given_up_after_a_day(sqlite, capl
             assert server.engine._push._targets[caller.url]._telling == set()
 
 
+async def test_a_post_that_waits_for_its_turn_costs_neither_memory_nor_trust(memory, monkeypatch):
+    monkeypatch.setattr("resonate.gateway.poster.PUSH_CONNECTIONS_MAX", 2)
+    monkeypatch.setattr("resonate.gateway.poster.PUSH_SECONDS_MAX", 0.2)
+    async with target() as hanging, target() as other, pushing(memory) as server:
+        poster = server.engine._push.poster
+        encoder = poster._encoder
+        poster._encoder = encoding = Encoding(encoder)
+        hanging.gate.clear()
+        for number in range(2):
+            await server.create(f"h{number}", hanging.url)
+        await eventually(lambda: hanging.under_way == 2)
+        for number in range(10):
+            await server.create(f"o{number}", other.url)
+        await never(lambda: other.posts, 0.1)
+        assert encoding.count == 2
+        one = server.engine._push._targets[other.url]
+        assert len(one.posts) == 10
+        await eventually(lambda: len(other.posts) == 10)  # the hanging ones were given up
+        assert not one._holding
+        assert sorted(set(other.tasks)) == sorted(other.tasks)
+
+
+class Encoding:
+    """Counts what it encodes."""
+
+    def __init__(self, encoder):
+        self.count = 0
+        self._encoder = encoder
+
+    def encode(self, message):
+        self.count += 1
+        return self._encoder.encode(message)
+
+
 # --- the end --------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -41,6 +40,22 @@ def keeping(servers, later, keep_ms=HOUR, **options):
     return servers.start(clock=later.clock(), settings={"retention_ms": keep_ms}, **options)
 
 
+async def walked(server, times=2):
+    """Wait until it has walked over everything a few times."""
+    retention, count = server.engine._retention, 0
+    walk = retention.walk
+
+    async def counted(stopping):
+        nonlocal count
+        found = await walk(stopping)
+        count += 1
+        return found
+
+    retention.walk = counted
+    await eventually(lambda: count > times)  # the first may have begun before
+    retention.walk = walk
+
+
 async def ids(server):
     return set(await server.engine._store.snapshot())
 
@@ -60,7 +75,7 @@ async def test_what_was_settled_long_enough_ago_is_deleted(servers, later):
         await server.create("task")
         await server.acquire("task", 0, "w")
         await server.fulfill("task", 1)
-        await asyncio.sleep(0.05)
+        await walked(server)
         assert await ids(server) == {"old", "pending", "task"}
         later.ahead = 3_600.5
         await server.create("new", None)
@@ -111,7 +126,7 @@ async def test_a_settled_promise_goes_once_its_listener_was_told(servers, later)
         await server.listen("a", "poll://uni@g/c")
         await server.settle("a")
         later.ahead = 2 * 3_600
-        await asyncio.sleep(0.05)
+        await walked(server)
         assert await ids(server) == {"a"}
         caller = Worker(server, "c", capacity=0)
         await eventually(lambda: caller.told == ["a"])

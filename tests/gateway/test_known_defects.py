@@ -67,6 +67,7 @@ def test_row_16_no_message_has_null_in_its_records(server, null, value):
         assert (lease["promise"]["param"], lease["promise"]["value"]) == ({}, {})
         for record in (told, lease["promise"], lease["task"]):
             assert None not in record.values()
+        server.settle(f"task {name}")
     server.gone("row16")
 
 
@@ -83,4 +84,5 @@ def test_row_17_names_match_however_they_are_written(server, written):
     with server.events("/poll/a%20b/x%2Fy") as events:
         server.task(f"row 17 {written}", f"poll://uni@{written}")
         assert events.task() == f"row 17 {written}"
+        server.settle(f"row 17 {written}")
     server.gone("a b")

@@ -1,10 +1,16 @@
 """The poster: messages to ``http://`` and ``https://`` addresses.
 
-Any 2xx means delivered; what the answer says is not read. Redirects are not followed: the message
-is for the address that was named, and nobody else.
+Rules:
+- Any 2xx means delivered; what the answer says is not read. Redirects are not followed: the message
+  is for the address that was named, and nobody else.
+- So many POSTs are under way at a time, to all addresses together; the others wait. A message is
+  encoded when it is its turn, and its time begins then: waiting costs neither memory nor an address
+  its good name.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 import aiohttp
 import msgspec
@@ -26,9 +32,14 @@ class HttpPoster:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._encoder = msgspec.json.Encoder()
+        self._room = asyncio.Semaphore(PUSH_CONNECTIONS_MAX)
 
     async def post(self, url: str, message: Message) -> None:
         """Return when it was answered with 2xx; raises NotDelivered."""
+        async with self._room:
+            await self._post(url, message)
+
+    async def _post(self, url: str, message: Message) -> None:
         body = self._encoder.encode(message)
         try:
             async with self._open().post(
