@@ -111,7 +111,7 @@ async def test_steps_are_told_as_seen_at_that_instant(each):
 
 async def test_many_workflows_at_once_are_each_told_their_own(each):
     async with each.start() as server:
-        names = [f"wf{number:02}" for number in range(40)]
+        names = [f"wf{number:02}" for number in range(20)]
         for name in names:
             branch = {"resonate:branch": name}
             await server.create(name, **branch)
@@ -122,7 +122,7 @@ async def test_many_workflows_at_once_are_each_told_their_own(each):
                 await server.right(rq.TaskFence(HEAD, fence))
             await server.release(name, 1)
         worker = Worker(server, capacity=100)
-        await eventually(lambda: len(worker.messages) == 40)
+        await eventually(lambda: len(worker.messages) == 20)
         for message in worker.messages:
             name = message.data.task.id
             assert [one.id for one in message.data.preload] == [f"{name}.{n}" for n in range(3)]

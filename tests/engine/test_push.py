@@ -69,7 +69,7 @@ async def test_an_unblock_is_posted_with_the_whole_record(servers):
         assert len(caller.posts) == 1
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+@pytest.mark.parametrize("status", [200, 204, 299])
 async def test_any_2xx_means_delivered(memory, status):
     async with target() as caller, pushing(memory) as server:
         caller.status = status
@@ -80,7 +80,7 @@ async def test_any_2xx_means_delivered(memory, status):
         await never(lambda: len(caller.posts) > 1, 0.1)
 
 
-@pytest.mark.parametrize("status", [300, 301, 307, 400, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [300, 404, 503])
 async def test_anything_else_is_tried_again(memory, status):
     async with target() as peer, pushing(memory) as server:
         peer.statuses.append(status)

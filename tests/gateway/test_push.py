@@ -15,10 +15,9 @@ from tests.gateway.wire import create, eventually, get, post
 HOST = "http://127.0.0.1"
 
 
-@pytest.fixture(params=LOOPS)
-def pushing(fresh, request, monkeypatch, tmp_path):
-    monkeypatch.setattr("resonate.engine.push.PUSH_PAUSE_SECONDS", (0.03, 0.1))
-    return fresh(loop=request.param, poster=HttpPoster(), store=SqliteStore(tmp_path / "r.db"))
+@pytest.fixture
+def pushing(fresh, tmp_path):
+    return fresh(poster=HttpPoster(), store=SqliteStore(tmp_path / "r.db"))
 
 
 def fulfill(server, message, value="Mg=="):
@@ -66,7 +65,9 @@ def test_a_post_may_be_answered_only_after_the_whole_execution(pushing):
         assert len(worker.messages) == 1
 
 
-def test_the_server_stops_although_a_post_hangs(pushing):
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_server_stops_although_a_post_hangs(fresh, loop):
+    pushing = fresh(poster=HttpPoster(), loop=loop)
     with Target() as worker:
         worker.gate.clear()
         pushing.post("promise.create", create("hangs", target=worker.url))
