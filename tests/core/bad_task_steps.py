@@ -94,6 +94,7 @@ TASK_STEPS = {
     "consistent_task_acquisition_is_atomic": [
         move(pending, acquired, version=2, pid=None),
         move(pending, acquired, version=2, ttl=None),
+        move(pending, acquired, version=2, ttl=None, expires_at=None),
         move(pending, acquired, version=2, expires_at=NOW + 6),
         move(pending, acquired, version=2, retry_at=NOW),
         move(pending, acquired, version=2, resumes=("a",)),
@@ -111,8 +112,13 @@ TASK_STEPS = {
     ],
     "consistent_task_retry_rearm_only_when_due": [
         (task(pending, retry_at=NOW + 1), task(pending, retry_at=NOW + 2)),
+        move(replace(pending, retry_at=None), pending),
     ],
-    "monotone_task_retry_rearm_advances": [move(pending, pending, retry_at=NOW - 1)],
+    "monotone_task_retry_rearm_advances": [
+        move(pending, pending, retry_at=NOW - 1),
+        move(pending, pending, retry_at=None),
+        (task(pending, retry_at=NOW - 1), task(pending)),
+    ],
     "consistent_task_wake_records_resume": [
         move(suspended, pending),
         move(suspended, pending, resumes=("a",), retry_at=NOW + 1),

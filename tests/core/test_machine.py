@@ -177,6 +177,27 @@ def test_a_step_settles_down_what_it_enables(world):
     assert world.objects["t"].state == "rejected_timedout"
 
 
+def test_a_step_may_take_an_object_away_or_find_none(world):
+    world.create("x")
+    world.settle("x")
+    state = world.load("x", "nobody")
+    machine.step(state, "x", lambda: steps.expire(state, "x"))
+    assert state.before == {"x": world.objects["x"]}
+    machine.step(state, "nobody", lambda: steps.advance(state, "nobody"))
+    assert not state.wrote
+
+
+def test_a_step_that_is_undone_leaves_the_one_before_it(world):
+    for each in ("x", "y"):
+        world.create(each)
+    world.now = DEADLINE
+    state = world.load("x", "y")
+    for each in ("x", "y"):
+        machine.step(state, each, lambda p=each: steps.advance(state, p))
+    state.rollback()
+    assert set(state.before) == {"x"}
+
+
 def test_reading_does_not_write(world):
     task_in(world, "suspended")
     before = dict(world.objects)

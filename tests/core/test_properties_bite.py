@@ -104,6 +104,11 @@ def test_the_property_refuses_what_is_told(name, told):
         check({"resumes": 1, **told} if "deadlines" in name else told, woken)
 
 
+def test_no_task_record_is_told_of_what_has_no_task():
+    with pytest.raises(AssertionError, match="well_formed_task_record_resumes_is_a_count"):
+        check_task_record({"resumes": 0}, plain)
+
+
 @pytest.mark.parametrize("retry_timeout", [0, -1])
 def test_the_property_refuses_the_limit(retry_timeout):
     assert not CONFIG_PROPERTIES["well_formed_config_retry_positive"](retry_timeout)
@@ -168,6 +173,16 @@ def test_a_row_that_leads_to_no_task_is_not_ahead_of_it():
     assert STATE_PROPERTIES["consistent_outbox_never_ahead"](lost)
 
 
+def test_only_tasks_are_asked_for_the_id_of_a_task():
+    assert STATE_PROPERTIES["well_formed_store_task_ids_unique"](Snapshot({"q": plain}, NOW))
+
+
+def test_a_task_may_be_sent_again_when_it_is_due():
+    for name in ("consistent_task_retry_rearm_only_when_due", "monotone_task_retry_rearm_advances"):
+        again = move(pending, pending, retry_at=NOW + 1)
+        assert STEP_PROPERTIES[name](StepTaken(*again, NOW))
+
+
 def test_what_was_there_before_is_not_held_against_a_step():
     step = StepTaken(state(stray), state(stray), NOW)
     assert STEP_PROPERTIES["consistent_new_execute_matches_task_and_target"](step)
@@ -197,6 +212,21 @@ def test_what_is_in_order_passes():
     waiting = replace(pending, retry_at=NOW + 1)
     check_step(*move(waiting, waiting), NOW)
     check_config()
+    check_config(1)
+
+
+def test_a_suspended_task_whose_promise_is_dead_needs_nobody_to_wake_it():
+    check_state(state(tasked(suspended, replace(plain, timeout_at=NOW, created_at=0))), NOW)
+
+
+def test_a_schedule_may_run_at_the_instant_of_its_creation():
+    check_state(state(replace(schedule, created_at=NOW)), NOW)
+    check_state(state(replace(fired, created_at=NOW)), NOW)
+
+
+def test_the_delay_of_a_schedule_may_be_behind_the_deadline_of_what_it_fires():
+    tags = {**occurrence.tags, "resonate:delay": "9" * 5_000}
+    check_state(state(replace(occurrence, tags=tags)), NOW)
 
 
 def test_a_task_and_a_promise_and_a_listener_may_have_names_that_look_alike():

@@ -153,7 +153,7 @@ def test_what_a_step_has_touched_is_forgotten_with_the_next(world):
     machine.handle(parse("promise.settle", {"id": "x", "state": "resolved"}), state)
     assert set(state.touched()) == {"x", "t"}
     state.begin()
-    assert state.touched() == ()
+    assert state.touched() == []
 
 
 # --- branches -------------------------------------------------------------------------------------

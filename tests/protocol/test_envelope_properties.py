@@ -21,6 +21,8 @@ from resonate.protocol import validation
 from resonate.protocol.envelope import LENIENT, Refusal, Rules, read, read_batch
 from tests.protocol.bodies import ALL_RULES, DEBUG_VALID, HEAD, VALID, changed
 
+TIME = "resonate:debug_time"
+
 bounded = settings(max_examples=300, deadline=None)
 
 
@@ -166,10 +168,16 @@ def expected(envelope: Any, rules: Rules) -> str | None:
         data = {name: each for name, each in data.items() if name in known}
     if not SHAPES[kind](data):
         return "Missing or invalid 'time'" if kind == "debug.tick" else "Invalid request: "
-    refused = expected_of_fence(data) if kind == "task.fence" else None
-    if refused is None and rules.debug:
-        refused = expected_of_time(head.get("resonate:debug_time"), kind, data)
+    if kind == "task.fence" and not fence_shape(data["action"]):
+        refused = expected_if_strict(kind, data) if rules.strict else None
+        return refused or expected_of_fence(data)
+    refused = expected_of_time(head.get(TIME), kind, data) if rules.debug else None
     return expected_if_strict(kind, data) if refused is None and rules.strict else refused
+
+
+def fence_shape(action: dict[str, Any]) -> bool:
+    shape = {"promise.create": PROMISE, "promise.settle": SETTLE}.get(action["kind"])
+    return shape is not None and shape(action["data"])
 
 
 def expected_of_fence(data: dict[str, Any]) -> str | None:
@@ -180,8 +188,7 @@ def expected_of_fence(data: dict[str, Any]) -> str | None:
         return None
     if action["kind"] not in {"promise.create", "promise.settle"}:
         return "Invalid fence action kind"
-    shape = PROMISE if action["kind"] == "promise.create" else SETTLE
-    return None if shape(action["data"]) else "Invalid action data: "
+    return "Invalid action data: "
 
 
 def expected_of_time(instant: Any, kind: str, data: dict[str, Any]) -> str | None:
@@ -321,7 +328,7 @@ def spoil(draw: Any, envelope: Any) -> Any:
 def test_a_body_is_refused_exactly_when_the_second_reading_refuses_it(data, kind, faults, rules):
     head = dict(HEAD)
     if data.draw(st.sampled_from([False, False, True])):
-        head["resonate:debug_time"] = data.draw(st.sampled_from([5, 6, -1, 2**63, "5", 5.0, None]))
+        head[TIME] = data.draw(st.sampled_from([5, 6, -1, 2**63, "5", 5.0, None]))
     fields = changed(kind) if kind in VALID else dict(DEBUG_VALID.get(kind, {}))
     envelope = {"kind": kind, "head": head, "data": fields}
     for _ in range(faults):

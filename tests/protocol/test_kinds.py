@@ -171,6 +171,7 @@ LARGE = PromiseRecord("12", "resolved", Value({"h": "45"}, "678"), EMPTY, {"t": 
     ("data", "bytes_"),
     [
         (PromiseAnswer(LARGE), 11),
+        (PromiseAnswer(PENDING), 1),
         (PromiseAnswer(msgspec.structs.replace(LARGE, value=Value({"h": ""}, "xx"))), 14),
         (LeaseAnswer(HELD, LARGE, [LARGE, LARGE]), 33),
         (PreloadAnswer([LARGE, LARGE]), 22),

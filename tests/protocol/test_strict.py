@@ -83,6 +83,17 @@ def test_row_9_comes_before_the_rules_of_fields():
     assert send("task.create", data, STRICT) == "Invalid request: missing field `head`"
 
 
+@pytest.mark.parametrize("data", [[], {}, {"id": 5}, {"id": "c"}])
+def test_row_9_and_11_come_before_the_shape_of_what_is_in_an_action(data):
+    for kind in ("task.create", "task.fence"):
+        sent = changed(kind, action__head=None, action__data=data)
+        assert send(kind, sent, STRICT) == "Invalid request: missing field `head`"
+    sent = changed("task.fence", action__data={"id": 5, "tags": None})
+    text = "Invalid request: `tags` of promise.create must not be null"
+    assert send("task.fence", sent, STRICT) == text
+    assert send("task.fence", sent).startswith("Invalid action data: ")
+
+
 # --- row 10 ---------------------------------------------------------------------------------------
 
 

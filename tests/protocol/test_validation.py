@@ -194,6 +194,7 @@ def joined(*texts):
     ("kind", "changes", "text"),
     [
         ("promise.create", {"id": "", "timeoutAt": -1}, joined(PROMISE_ID, TIMEOUT)),
+        ("promise.create", {"id": "", "timeoutAt": 0}, PROMISE_ID),
         ("promise.register_callback", {"awaited": "", "awaiter": ""}, joined(AWAITED, AWAITER)),
         ("promise.register_listener", {"awaited": "", "address": ""}, joined(AWAITED, ADDRESS)),
         (

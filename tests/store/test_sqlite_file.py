@@ -228,7 +228,7 @@ def test_columns_stand_in_the_order_of_the_fields(schema):
     fields = [each for each in Promise.__struct_fields__ if each != "task"]
     task = ["task_state" if each == "state" else each for each in Task.__struct_fields__]
     assert Promise.__struct_fields__[-1] == "task"
-    assert columns == fields + task
+    assert columns == [*fields, *task, "branch"]
     columns = [row[1] for row in schema.pragma("table_info", "schedules")]
     assert columns == list(Schedule.__struct_fields__)
 

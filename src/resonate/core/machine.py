@@ -7,7 +7,7 @@ never needs anything that is not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from resonate.core import promises, schedules, steps, tasks
@@ -82,7 +82,7 @@ def reads(request: rq.Request) -> tuple[Key, ...]:
 def handle(request: rq.Request, state: State) -> Answer:
     """Carry out ``request`` at ``state.now``, with the steps that its changes enable."""
     state.begin()
-    if isinstance(request, rq.TaskFence):
+    if type(request) is rq.TaskFence:
         answer = tasks.fence(state, request.data, request.head.corr_id)
     else:
         answer = _HANDLERS[type(request)](state, request.data)  # type: ignore[attr-defined]
@@ -91,13 +91,15 @@ def handle(request: rq.Request, state: State) -> Answer:
     return answer
 
 
-def settle_down(state: State, touched: tuple[Key, ...], limit: int = STEP_OBJECTS_MAX) -> None:
+def settle_down(state: State, touched: Iterable[Key], limit: int = STEP_OBJECTS_MAX) -> None:
     """Run the drains that the last changes enable, at most ``limit`` awaiters (I3).
 
     Waking can time an awaiter out, which enables its own drain in turn.
     """
-    todo = [key for key in touched if isinstance(key, str)]
+    todo = list(touched)
     for promise_id in todo:
+        if not isinstance(promise_id, str):
+            continue
         promise = state.stored(promise_id) if state.knows(promise_id) else None
         if promise is None or not promise.callbacks:
             continue

@@ -176,7 +176,7 @@ def due(promise: Stored, *, now: int) -> int | None:
     That is the deadline, the end of the lease, or the start of a delayed task, whichever comes
     first; of a schedule the next occurrence; None when nothing is left to happen by time.
     """
-    if isinstance(promise, Schedule):
+    if not isinstance(promise, Promise):
         return None if promise.next_run_at >= NEVER else promise.next_run_at
     if promise.state != "pending":
         return None

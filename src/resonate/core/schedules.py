@@ -60,7 +60,7 @@ def create(state: State, data: ScheduleCreateData) -> Answer:
             state.now,
             next_run_at,
         )
-        state.put(schedule)
+        state.put_schedule(schedule)
     return tell(schedule)
 
 
@@ -101,7 +101,7 @@ def fire(state: State, schedule_id: str, limit: int) -> list[str]:
         last = at
     if last is not None:
         following = next_cron(_cron(schedule.cron), last) or NEVER
-        state.put(replace(schedule, last_run_at=last, next_run_at=following))
+        state.put_schedule(replace(schedule, last_run_at=last, next_run_at=following))
     return created
 
 

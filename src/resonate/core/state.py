@@ -69,15 +69,15 @@ class State:
         ids = {*loaded, *named, *self._newborn.get(branch, ())}
         return sorted(ids - {promise.id})
 
-    def put(self, new: Stored) -> None:
-        """Replace the object of that key."""
-        if isinstance(new, Schedule):
-            self._set(new.key, new)
-            return
+    def put(self, new: Promise) -> None:
+        """Replace the promise of that id."""
         self._set(new.id, new)
-        branch = new.tags.get(BRANCH)
-        if branch and self.before[new.id] is None:
+        if self.before[new.id] is None and (branch := new.tags.get(BRANCH)):
             self._newborn.setdefault(branch, []).append(new.id)
+
+    def put_schedule(self, new: Schedule) -> None:
+        """Replace the schedule of that id."""
+        self._set(new.key, new)
 
     def delete(self, key: Key) -> None:
         """Take the object away."""
@@ -100,9 +100,9 @@ class State:
         """Tell whether the step changed anything."""
         return bool(self._undo)
 
-    def touched(self) -> tuple[Key, ...]:
+    def touched(self) -> list[Key]:
         """Return the keys that the step has changed."""
-        return tuple(key for key, _, _ in self._undo)
+        return [key for key, _, _ in self._undo]
 
     def rollback(self) -> None:
         """Undo the step."""

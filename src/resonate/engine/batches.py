@@ -21,14 +21,8 @@ from resonate.core import machine
 from resonate.core.objects import Branch, BranchOf, Key
 from resonate.core.state import State
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import (
-    Answer,
-    PromisesAnswer,
-    ScheduleAnswer,
-    SchedulesAnswer,
-    TasksAnswer,
-    size,
-)
+from resonate.protocol.answers import Answer
+from resonate.protocol.answers import size as answer_size
 from resonate.protocol.errors import Overloaded, ServerError
 from resonate.protocol.limits import (
     ANSWER_BYTES_MAX,
@@ -36,8 +30,6 @@ from resonate.protocol.limits import (
     PENDING_REQUESTS_MAX,
     STEP_OBJECTS_MAX,
 )
-from resonate.protocol.records import ScheduleRecord
-from resonate.protocol.records import size as record_size
 
 TOO_LARGE = Answer(503, "Service unavailable: the answer to this batch is too large")
 _REQUESTS_MAX = 512  # requests decided in one go: a bound on how long the loop is held
@@ -207,29 +199,9 @@ def decide_call(call: Call, state: State, uncommitted: Callable[[Key], bool]) ->
         call.answers.append(answer)
         must_wait = must_wait or state.wrote or _saw_uncommitted(request, state, uncommitted)
         if len(call.requests) > 1:
-            room -= weight(answer)
+            room -= answer_size(answer)
     if not must_wait:
         call.answer()
-
-
-def weight(answer: Answer) -> int:
-    """Return about how many bytes the answer holds, as far as that can be many."""
-    data = answer.data
-    if isinstance(data, PromisesAnswer):
-        return sum(map(record_size, data.promises))
-    if isinstance(data, TasksAnswer):
-        return sum(len(each.id) + len(each.pid or "") for each in data.tasks)
-    if isinstance(data, SchedulesAnswer):
-        return sum(map(_of_schedule, data.schedules))
-    if isinstance(data, ScheduleAnswer):
-        return _of_schedule(data.schedule)
-    return size(answer)
-
-
-def _of_schedule(schedule: ScheduleRecord) -> int:
-    strings = {**schedule.promise_tags, **(schedule.promise_param.headers or {})}
-    found = sum(len(name) + len(text) for name, text in strings.items())
-    return found + len(schedule.promise_id) + len(schedule.promise_param.data or "")
 
 
 def take_step(step: Step, state: State) -> None:
@@ -260,7 +232,9 @@ def _carry_out(request: rq.Request, state: State) -> Answer:
 
 
 def _saw_uncommitted(request: rq.Request, state: State, uncommitted: Callable[[Key], bool]) -> bool:
-    return any(
-        isinstance(each, BranchOf | Branch) or each in state.before or uncommitted(each)
-        for each in machine.reads(request)
-    )
+    for key in machine.reads(request):
+        if key in state.before or uncommitted(key):
+            return True
+        if not isinstance(key, str) and isinstance(key, BranchOf | Branch):
+            return True
+    return False

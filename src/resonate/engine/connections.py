@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from resonate.core import steps
 from resonate.core.state import State
@@ -21,6 +22,7 @@ from resonate.engine.dispatch import Dispatch
 from resonate.engine.holders import Holders
 from resonate.engine.members import Connection, Directory, Member, Terms
 from resonate.engine.presence import Presence
+from resonate.protocol import requests as rq
 from resonate.protocol.limits import UNANSWERED_OFFERS_MAX
 
 log = logging.getLogger("resonate.engine")
@@ -100,6 +102,12 @@ class Connections:
 
     # --- signs of life ----------------------------------------------------------------------------
 
+    def notice(self, request: rq.Request) -> None:
+        """Take note of who is alive, by what it asks for."""
+        note = _NOTES.get(type(request))
+        if note is not None:
+            note(self, request.data)  # type: ignore[attr-defined]
+
     def seen(self, pid: str) -> None:
         """A request of the pid came in: whoever goes by it is alive."""
         self._presence.seen(pid)
@@ -146,3 +154,15 @@ class Connections:
     def _release_lost(self, state: State, promise_id: str, *, version: int, pid: str) -> None:
         if steps.release_lost(state, promise_id, version, pid):
             self._dispatch.lost(promise_id, pid, version)
+
+
+# By the type, which is looked up faster than ``isinstance`` says no.
+_NOTES: dict[type[rq.Request], Callable[[Connections, Any], None]] = {
+    rq.TaskHeartbeat: lambda connections, data: connections.beat(data.pid),
+    rq.TaskAcquire: lambda connections, data: connections.seen(data.pid),
+    rq.TaskCreate: lambda connections, data: connections.seen(data.pid),
+    rq.TaskFence: lambda connections, data: connections.late(data.id, data.version),
+    rq.TaskSuspend: lambda connections, data: connections.late(data.id, data.version),
+    rq.TaskFulfill: lambda connections, data: connections.late(data.id, data.version),
+    rq.TaskRelease: lambda connections, data: connections.late(data.id, data.version),
+}

@@ -31,7 +31,6 @@ from resonate.engine.batches import (
     guarded,
     nothing,
     take_step,
-    weight,
 )
 from resonate.engine.clock import Clock
 from resonate.engine.connections import Connections
@@ -50,6 +49,7 @@ from resonate.engine.trace import Trace
 from resonate.protocol import requests as rq
 from resonate.protocol.addresses import is_pushed
 from resonate.protocol.answers import Answer
+from resonate.protocol.answers import size as answer_size
 from resonate.protocol.envelope import LENIENT, Rules
 from resonate.protocol.errors import Overloaded, ServerError, StartError, Unavailable
 from resonate.protocol.limits import (
@@ -301,7 +301,7 @@ class Engine:
                     continue
                 answers = await self._carry_out(part, size)
                 call.answers += answers
-                room -= sum(map(weight, answers))
+                room -= sum(map(answer_size, answers))
         except Exception as error:
             told = _told_as(error)
             missing = len(call.requests) - len(call.answers)
@@ -348,18 +348,12 @@ class Engine:
 
     def _admit(self, request: rq.Request) -> rq.Request:
         """Take note of who is alive; write out a heartbeat for everything a pid holds."""
-        if isinstance(request, rq.TaskHeartbeat):
-            self.connections.beat(request.data.pid)
-            if not request.data.tasks and not self.rules.strict:
-                held = self._holders.of(request.data.pid)
-                refs = [rq.TaskRef(task_id, version) for task_id, version in held.items()]
-                data = rq.TaskHeartbeatData(request.data.pid, refs)
-                return HeartbeatOfAll(request.head, data)
-        elif isinstance(request, rq.TaskAcquire | rq.TaskCreate):
-            self.connections.seen(request.data.pid)
-        elif isinstance(request, rq.TaskFence | rq.TaskSuspend | rq.TaskFulfill | rq.TaskRelease):
-            self.connections.late(request.data.id, request.data.version)
-        return request
+        self.connections.notice(request)
+        if type(request) is not rq.TaskHeartbeat or request.data.tasks or self.rules.strict:
+            return request
+        held = self._holders.of(request.data.pid)
+        refs = [rq.TaskRef(task_id, version) for task_id, version in held.items()]
+        return HeartbeatOfAll(request.head, rq.TaskHeartbeatData(request.data.pid, refs))
 
     def _start_batch(self, batch: Batch) -> None:
         if self.problem is not None:
@@ -440,11 +434,13 @@ class Engine:
         if freed is not None:
             for member in self.directory.by_pid(freed):
                 self._dispatch.freed(member)
-        for address in self._delivery.unblocks.see(before, after):
-            batch.afterwards.append(functools.partial(self._delivery.tell, after, address))
-        if steps.is_unfinished(after):
-            self._admission.push(Step(after.id, _drain))
-        self._want_address(after, now)
+        if after.state != "pending":
+            for address in self._delivery.unblocks.see(before, after):
+                batch.afterwards.append(functools.partial(self._delivery.tell, after, address))
+            if after.callbacks:
+                self._admission.push(Step(after.id, _drain))
+        elif after.route is not None:
+            self._want_address(after, now)
 
     def _arm(self, promise: Promise, now: int) -> None:
         """Set the promise's timer; in strict mode an internal one has none (section 3.5)."""
@@ -471,11 +467,11 @@ class Engine:
 
     def _learn_releases(self, call: Call, state: State) -> None:
         for request, answer in zip(call.requests, call.answers, strict=True):
-            if isinstance(request, rq.TaskRelease) and answer.status == 200:
+            if type(request) is rq.TaskRelease and answer.status == 200:
                 before = state.before.get(request.data.id)
                 task = before.task if isinstance(before, Promise) else None
                 self._dispatch.released(request.data.id, task.pid if task is not None else None)
-            elif isinstance(request, rq.TaskAcquire):
+            elif type(request) is rq.TaskAcquire:
                 for member in self.directory.by_pid(request.data.pid):
                     self._dispatch.answered(member)
 

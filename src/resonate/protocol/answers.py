@@ -126,14 +126,17 @@ _encoder = msgspec.json.Encoder()
 
 
 def size(answer: Answer) -> int:
-    """Return about how many bytes of promises the answer holds."""
+    """Return about how many bytes of records the answer holds."""
     data = answer.data
     if isinstance(data, FenceAnswer):
         data = data.action.data
-    found = [*getattr(data, "preload", ()), *getattr(data, "promises", ())]
-    if isinstance(data, PromiseAnswer | LeaseAnswer):
-        found.append(data.promise)
-    return sum(map(record_size, found))
+    found = 0
+    for several in ("preload", "promises", "tasks", "schedules"):
+        found += sum(map(record_size, getattr(data, several, ())))
+    for one in ("promise", "schedule"):
+        if hasattr(data, one):
+            found += record_size(getattr(data, one))
+    return found
 
 
 def respond(kind: str, corr_id: str, answer: Answer) -> Response:

@@ -42,14 +42,6 @@ class PromiseRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     settled_at: int | None = None
 
 
-def size(promise: PromiseRecord) -> int:
-    """Return about how many bytes the record of a promise has."""
-    found = len(promise.id)
-    for texts in (promise.tags, promise.param.headers or {}, promise.value.headers or {}):
-        found += sum(len(name) + len(text) for name, text in texts.items())
-    return found + len(promise.param.data or "") + len(promise.value.data or "")
-
-
 class TaskRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A task as seen through its promise; ``ttl`` and ``pid`` only while acquired.
 
@@ -79,3 +71,22 @@ class ScheduleRecord(Struct, frozen=True, rename="camel", omit_defaults=True):
     created_at: int
     next_run_at: int
     last_run_at: int | None = None
+
+
+def size(record: PromiseRecord | TaskRecord | ScheduleRecord) -> int:
+    """Return about how many bytes the record has."""
+    found = len(record.id)
+    if isinstance(record, PromiseRecord):
+        return found + _of_strings(record.tags) + _of_value(record.param) + _of_value(record.value)
+    if isinstance(record, ScheduleRecord):
+        found += len(record.cron) + len(record.promise_id)
+        return found + _of_strings(record.promise_tags) + _of_value(record.promise_param)
+    return found + len(record.pid or "")
+
+
+def _of_value(value: Value) -> int:
+    return len(value.data or "") + _of_strings(value.headers or {})
+
+
+def _of_strings(strings: dict[str, str]) -> int:
+    return sum(map(len, strings)) + sum(map(len, strings.values()))

@@ -10,25 +10,21 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from resonate.core.objects import Key, Schedule, Stored
+from resonate.core.objects import Key, Promise, Stored
 from resonate.protocol.records import Value
 
 _BYTES_FIXED = 1_000  # an object with small values, roughly
 _BYTES_LINK = 100  # an awaiter or a listener, roughly
 
 
-def weight(promise: Stored) -> int:
+def weight(stored: Stored) -> int:
     """Return about how many bytes the object takes."""
-    if isinstance(promise, Schedule):
-        return (
-            _BYTES_FIXED
-            + len(promise.promise_id)
-            + _of_value(promise.promise_param)
-            + _of_strings(promise.promise_tags)
-        )
-    size = _BYTES_FIXED + _of_value(promise.param) + _of_value(promise.value)
-    links = len(promise.callbacks) + len(promise.listeners)
-    return size + _of_strings(promise.tags) + links * _BYTES_LINK
+    if isinstance(stored, Promise):
+        size = _BYTES_FIXED + _of_value(stored.param) + _of_value(stored.value)
+        links = len(stored.callbacks) + len(stored.listeners)
+        return size + _of_strings(stored.tags) + links * _BYTES_LINK
+    size = _BYTES_FIXED + len(stored.promise_id) + _of_value(stored.promise_param)
+    return size + _of_strings(stored.promise_tags)
 
 
 def _of_value(value: Value) -> int:

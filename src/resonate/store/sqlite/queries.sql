@@ -7,7 +7,8 @@ INSERT INTO promises
 SELECT value ->> 0, value ->> 1, value -> 2, value -> 3, value -> 4, value ->> 5, value ->> 6,
        value ->> 7, value -> 8, value -> 9, value ->> 10, value ->> '$[11][0]',
        value ->> '$[11][1]', value ->> '$[11][2]', value ->> '$[11][3]', value ->> '$[11][4]',
-       value ->> '$[11][5]', value -> '$[11][6]'
+       value ->> '$[11][5]', value -> '$[11][6]',
+       nullif(value ->> '$[4]."resonate:branch"', value ->> 0)
 FROM jsonb_each(?) WHERE true
 ON CONFLICT (id) DO UPDATE SET
   state = excluded.state, value = excluded.value, settled_at = excluded.settled_at,
@@ -63,9 +64,7 @@ SELECT {schedule} FROM schedules WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: branch
 -- Ids of the promises of a branch. The one that the branch is named after is not in the index.
-SELECT id FROM promises
-WHERE tags ->> '$."resonate:branch"' <> id AND tags ->> '$."resonate:branch"' = :branch
-ORDER BY id LIMIT :limit;
+SELECT id FROM promises WHERE branch = :branch ORDER BY id LIMIT :limit;
 
 -- name: snapshot
 -- Every promise.
@@ -211,7 +210,7 @@ WHERE id > :after AND id <= :until AND state <> 'pending' AND settled_at < :befo
   AND NOT EXISTS (
     SELECT 1 FROM promises AS living
     WHERE living.id IN (promises.tags ->> '$."resonate:origin"',
-                        promises.tags ->> '$."resonate:branch"',
+                        promises.branch,
                         promises.tags ->> '$."resonate:parent"')
       AND living.state = 'pending')
   AND id NOT IN (

@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from resonate.core.objects import Branch, BranchOf, Key, Promise, ScheduleKey, Stored
+from resonate.core.objects import Branch, BranchOf, Key, Promise, Stored
 from resonate.core.state import Objects
 from resonate.protocol.errors import Unavailable
 from resonate.protocol.limits import (
@@ -42,20 +42,15 @@ Found = Stored | tuple[str, ...] | None
 class _Group:
     """Changes that are committed together, and the future of that commit.
 
-    ``branches`` has the ids of new promises by the branch they belong to.
+    ``branches`` has the ids of its promises by the branch they belong to, ``deleted`` the keys of
+    what may still be in the file.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.changes: Changes = {}
         self.branches: dict[str, set[str]] = {}
+        self.deleted: set[Key] = set()
         self.done: asyncio.Future[None] = loop.create_future()
-
-    def put(self, key: Key, new: Stored | None) -> None:
-        self.changes[key] = new
-        if isinstance(new, Promise):
-            branch = new.tags.get(BRANCH, new.id)
-            if branch != new.id:
-                self.branches.setdefault(branch, set()).add(new.id)
 
 
 class _View(dict[Key, Found]):
@@ -151,8 +146,7 @@ class SqliteStore(Scans):
         changed = decide(objects)
         if changed:
             group = self._open
-            for key in changed:
-                self._keep(group, key, objects[key])
+            self._keep(group, changed, objects)
             self._write_next()
         elif self._open.changes:
             group = self._open
@@ -162,13 +156,18 @@ class SqliteStore(Scans):
             return
         await asyncio.shield(group.done)
 
-    def _keep(self, group: _Group, key: Key, new: Found) -> None:
-        assert not isinstance(new, tuple), "branches are not changed, their promises are"
-        if new is None:
-            self._cache.drop(key)
-        else:
+    def _keep(self, group: _Group, changed: Iterable[Key], objects: Objects) -> None:
+        for key in changed:
+            new = objects[key]
+            assert not isinstance(new, tuple), "branches are not changed, their promises are"
+            group.changes[key] = new
+            if new is None:
+                self._cache.drop(key)
+                group.deleted.add(key)
+                continue
             self._cache.put(key, new)
-        group.put(key, new)
+            if isinstance(new, Promise) and BRANCH in new.tags:
+                group.branches.setdefault(new.tags[BRANCH], set()).add(new.id)
 
     def uncommitted(self, key: Key) -> bool:
         """Tell whether the object is in a group that is not durable yet."""
@@ -184,7 +183,7 @@ class SqliteStore(Scans):
         awaiters = [
             awaiter
             for promise in list(objects.values())
-            if isinstance(promise, Promise) and promise.callbacks
+            if type(promise) is Promise and promise.callbacks
             for awaiter in promise.callbacks[:STEP_OBJECTS_MAX]
         ]
         if awaiters:
@@ -197,14 +196,17 @@ class SqliteStore(Scans):
         ids: list[str] = []
         schedules: list[str] = []
         branches: list[BranchOf | Branch] = []
+        deleted = self._open.deleted
+        if self._written is not None:
+            deleted = deleted | self._written.deleted
         for key in keys:
-            if isinstance(key, BranchOf | Branch):
+            if not isinstance(key, str) and isinstance(key, BranchOf | Branch):
                 branches.append(key)
                 continue
             stored = objects[key] = self._cache.get(key)
-            if stored is not None or self.uncommitted(key):  # what is deleted is not cached
+            if stored is not None or key in deleted:
                 continue
-            if isinstance(key, ScheduleKey):
+            if not isinstance(key, str):
                 schedules.append(key.id)
             elif "\x00" not in key:  # such an id was never created
                 ids.append(key)

@@ -1,6 +1,7 @@
 -- A promise and its task are one row: most transitions touch exactly one.
 -- The columns stand in the order of the fields of core.objects.Promise and Task.
 -- JSON columns hold text. Instants are milliseconds since the epoch, UTC.
+-- branch is the resonate:branch tag of promises that are not named like their branch.
 CREATE TABLE promises (
   id          TEXT PRIMARY KEY NOT NULL CHECK (id <> ''),
   state       TEXT NOT NULL
@@ -22,6 +23,7 @@ CREATE TABLE promises (
   expires_at  INTEGER,
   retry_at    INTEGER,
   resumes     TEXT,
+  branch      TEXT CHECK (branch <> id),
   CHECK ((state = 'pending') = (settled_at IS NULL)),
   CHECK ((route IS NULL) = (task_state IS NULL)),
   CHECK (task_state IS NULL OR (task_state = 'acquired') = (expires_at IS NOT NULL)),

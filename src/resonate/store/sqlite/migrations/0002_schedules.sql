@@ -15,8 +15,7 @@ CREATE TABLE schedules (
 CREATE INDEX schedules_next ON schedules (next_run_at);
 
 -- Local steps of workflows, by the branch they belong to: what a holder is told with its task.
-CREATE INDEX promises_branch ON promises (tags ->> '$."resonate:branch"', id)
-  WHERE tags ->> '$."resonate:branch"' <> id;
+CREATE INDEX promises_branch ON promises (branch, id) WHERE branch IS NOT NULL;
 
 -- Promises by age, for searches.
 CREATE INDEX promises_created ON promises (created_at);
