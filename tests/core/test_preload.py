@@ -121,8 +121,40 @@ def test_task_suspend_that_goes_on_at_once(world):
     acquire(world)
     world.settle("w:2")
     status, data = world.suspend("w", "w:1", "w:2")
-    assert (status, ids(data)) == (300, ["w:1", "w:2"])
-    assert [each["state"] for each in data["preload"]] == ["pending", "resolved"]
+    assert (status, ids(data)) == (300, ["w:2", "w:1"]), "what is awaited and settled goes first"
+    assert [each["state"] for each in data["preload"]] == ["resolved", "pending"]
+
+
+def test_what_is_awaited_and_settled_is_told_though_it_is_of_no_branch(world):
+    workflow(world)
+    acquire(world)
+    for each in ("x", "y", "z"):
+        world.create(each)
+    for each in ("z", "x"):
+        world.settle(each)
+    assert ids(world.suspend("w", "z", "y", "x", "z")[1]) == ["z", "x"]
+
+
+def test_a_strict_server_tells_the_branch_alone():
+    strict = World(strict=True)
+    workflow(strict, "w:1")
+    acquire(strict)
+    strict.create("x", ANY)
+    strict.settle("x")
+    assert ids(strict.suspend("w", "x")[1]) == ["w:1"]
+
+
+def test_of_news_one_is_told_whatever_its_size():
+    state, own = crowd(3, value=Value(data="x" * PRELOAD_BYTES_MAX))
+    news = [state.view(each) for each in ("00001", "00002")]
+    assert [each.id for each in preload(state, own, news)] == ["00001"]
+
+
+def test_news_are_bounded_like_the_rest():
+    state, own = crowd(PRELOAD_RECORDS_MAX + 5)
+    news = [state.view(each) for each in reversed(state.objects[BranchOf("w")]) if each != "w"]
+    found = preload(state, own, news)
+    assert [each.id for each in found] == [each.id for each in news[:PRELOAD_RECORDS_MAX]]
 
 
 def test_task_suspend_that_suspends_tells_nothing(world):

@@ -237,7 +237,9 @@ class Handlers:
         if any(each["state"] != "pending" for each in views if each is not None):
             self.world.set_task(task_id, {**task, "resumes": []})
             promise = self.world.promises[task_id]
-            return self.answer("H12.4", 300, {"preload": preload(self.world, promise, now)})
+            settled = [each for each in views if each is not None and each["state"] != "pending"]
+            news = [] if self.strict else settled
+            return self.answer("H12.4", 300, {"preload": preload(self.world, promise, now, news)})
         for each in awaited:
             self.world.add_callback(each, task_id)
         suspended = {**without_lease(task), "state": "suspended", "resumes": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from resonate.protocol.limits import PRELOAD_RECORDS_MAX, SCHEDULE_SEARCH_LIMIT, SEARCH_LIMIT
@@ -10,17 +11,16 @@ from tests.model.door import PROMISE_STATES, TASK_STATES
 from tests.model.world import BRANCH, Row, World, project, task_record
 
 
-def preload(world: World, promise: Row, now: int) -> list[Row]:
-    """All promises of the branch but the promise itself, up to the cap of records."""
+def preload(world: World, promise: Row, now: int, news: Sequence[Row] = ()) -> list[Row]:
+    """News, then all promises of the branch but the promise itself, up to the cap of records."""
     branch = promise["tags"].get(BRANCH)
-    if not branch:
-        return []
-    found = [
+    others = [
         project(each, now)
         for each in _by_id(world.promises.values())
-        if each["tags"].get(BRANCH) == branch and each["id"] != promise["id"]
+        if branch and each["tags"].get(BRANCH) == branch and each["id"] != promise["id"]
     ]
-    return found[:PRELOAD_RECORDS_MAX]
+    found = {each["id"]: each for each in (*news, *others)}
+    return list(found.values())[:PRELOAD_RECORDS_MAX]
 
 
 def search_promises(world: World, data: Row, now: int) -> Row:

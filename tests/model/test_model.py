@@ -90,7 +90,8 @@ def test_suspend_answers_300_when_something_awaited_is_settled_and_422_when_it_i
     client.create("settled")
     client.settle("settled")
     assert client.suspend("t", 1, "settled", "missing") == (422, "Awaited promise not found")
-    assert client.suspend("t", 1, "settled") == (300, {"preload": []})
+    status, data = client.suspend("t", 1, "settled")
+    assert (status, [each["id"] for each in data["preload"]]) == (300, ["settled"])
     assert client.state("t") == "acquired"
 
 

@@ -116,7 +116,7 @@ def test_7_4_suspend_and_resume():
     assert (task["version"], task["resumes"]) == (2, 0)
     replayed = client.fence_create("wr", 2, **child)[1]["action"]["data"]["promise"]
     assert replayed["value"] == VALUE
-    assert client.suspend("wr", 2, "wr:1") == (300, {"preload": []})
+    assert client.suspend("wr", 2, "wr:1") == (300, {"preload": [replayed]})
     assert fulfill(client, "wr", 2)[0] == 200
 
 

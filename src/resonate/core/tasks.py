@@ -180,10 +180,12 @@ def suspend(state: State, data: rq.TaskSuspendData) -> Answer:
         return AWAITED_NOT_FOUND
     if state.strict and not all(is_external(each) for each in seen if each is not None):
         return promises.NOT_EXTERNAL
-    if any(each.state != "pending" for each in seen if each is not None):
+    settled = [each for each in seen if each is not None and each.state != "pending"]
+    if settled:
         if task.resumes:
             state.put(with_task(promise, replace(task, resumes=())))
-        return Answer(300, PreloadAnswer(preload(state, promise)))
+        news = [] if state.strict else settled
+        return Answer(300, PreloadAnswer(preload(state, promise, news)))
     for each in seen:
         assert each is not None
         promises.add_callback(state, each, data.id)
