@@ -33,7 +33,9 @@ ARROWS = {
     "local": {"protocol", "core", "store", "engine", "sdk"},
     "testing": {"resonate", "protocol", "sdk", "local"},
     "resonate": {"protocol", "sdk", "local", "testing"},
+    "encoders": {"sdk"},
     "errors": {"sdk"},
+    "retry_policies": {"sdk"},
     "__main__": {"cli"},
 }
 

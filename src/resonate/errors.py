@@ -1,25 +1,44 @@
-"""The errors that user code can meet; see ``resonate.sdk.errors`` for what to do about each."""
+"""The errors that user code can meet; see ``resonate.sdk.errors`` for what to do about each.
+
+``register_exception`` makes an exception of yours arrive as itself.
+"""
 
 from __future__ import annotations
 
 from resonate.sdk.errors import (
+    ArgumentsError,
     DecodingError,
+    DivergenceError,
     EncodingError,
+    FunctionNotFoundError,
+    LeaseLostError,
+    NotStartedError,
     RemoteError,
     ResonateCanceledError,
     ResonateError,
     ResonateShutdownError,
     ResonateStoreError,
     ResonateTimedoutError,
+    ValueTooLargeError,
+    VersionNotFoundError,
 )
+from resonate.sdk.failures import register_exception
 
 __all__ = [
+    "ArgumentsError",
     "DecodingError",
+    "DivergenceError",
     "EncodingError",
+    "FunctionNotFoundError",
+    "LeaseLostError",
+    "NotStartedError",
     "RemoteError",
     "ResonateCanceledError",
     "ResonateError",
     "ResonateShutdownError",
     "ResonateStoreError",
     "ResonateTimedoutError",
+    "ValueTooLargeError",
+    "VersionNotFoundError",
+    "register_exception",
 ]

@@ -133,7 +133,7 @@ def test_a_server_that_is_busy_does_not_end_a_listener(worker, proxy, group):
 def test_a_result_is_kept_while_the_server_has_a_problem_of_its_own(
     worker, proxy, group, caplog, monkeypatch
 ):
-    monkeypatch.setattr("resonate.sdk.worker._AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr("resonate.sdk.settling._AGAIN_SECONDS", 0.1)
     proxy.rule = only("task.fulfill", (500, "Internal error"), times=1)
     assert worker.rpc(group, "work") == group
     assert worker.count == [group]

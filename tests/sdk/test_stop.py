@@ -109,7 +109,8 @@ def test_memory_does_not_grow_with_calls(local):
     assert calls("b") <= first + 20
     ours = local._shared.client
     assert ours._listeners._futures == {}
-    assert ours._worker._retries == {}
+    assert ours._worker._settling._retries == {}
+    assert ours._worker._suspensions == {}
 
 
 def test_stop_waits_for_what_runs(local, work):

@@ -14,10 +14,12 @@ from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk import checks, codec
 from resonate.sdk.client import checked
+from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
 from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
 from resonate.sdk.options import Options, address_of, address_of_group
 from resonate.sdk.registry import Registered
+from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
 
@@ -39,7 +41,7 @@ class Calls:
         checks.check_text("id", id)
         entry = self._entry(func)
         if entry is None:
-            raise ValueError(_not_found(func, self.options.version))
+            raise self._unknown(func)
         create = self._invocation(id, entry.func, args, kwargs)
         action = rq.CreateAction(create.data, "promise.create", {})
         data = rq.TaskCreateData(shared.pid, shared.ttl, action)
@@ -48,27 +50,30 @@ class Calls:
         lease = self._lease(id, item)
         if lease is not None and lease.task.state == "acquired":
             shared.client.take(lease)
-        return shared.handle(id, None if lease is None else lease.promise)
+        return self._handle(id, entry.func, None if lease is None else lease.promise)
 
     def rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
         """As ``begin_rpc``, for somebody who waits: the listener is registered along with it."""
         create = self._invocation(id, func, args, kwargs)
         asked, settled = self._shared.client.ask_and_subscribe(create)
         promise = _promise(asked.result())
-        if promise.state != "pending":
-            return self._shared.handle(id, promise)
-        return Handle(id, lambda _id: settled)
+        entry = None if isinstance(func, str) else self._entry(func)
+        typed_by = None if entry is None else entry.func
+        return self._shared.handle(
+            id, promise, settled=settled, func=typed_by, encoder=self.options.encoder
+        )
 
     def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
         """See ``Resonate.begin_rpc``."""
         create = self._invocation(id, func, args, kwargs)
-        return self._shared.handle(id, _promise(self._shared.client.ask(create).result()))
+        return self._handle(id, func, _promise(self._shared.client.ask(create).result()))
 
     def get(self, id: str) -> Handle[Any]:
         """See ``Resonate.get``."""
         checks.check_text("id", id)
         request = rq.PromiseGet(self._shared.client.head(), rq.IdData(id))
-        return self._shared.handle(id, _promise(self._shared.client.ask(request).result()))
+        promise = _promise(self._shared.client.ask(request).result())
+        return self._shared.handle(id, promise, encoder=self.options.encoder)
 
     def _lease(self, id: str, item: Item) -> LeaseAnswer | None:
         """Return what this very call holds, or what has ended; None: somebody else executes it."""
@@ -99,11 +104,13 @@ class Calls:
         elif entry is not None:
             name, version = entry.name, entry.version
         else:
-            raise ValueError(_not_found(func, 0))
-        param = codec.encode_call(name, version, args, kwargs)
+            raise self._unknown(func)
+        encoder = self.options.encoder or shared.encoder
+        param = codec.encode_call(name, version, args, kwargs, encoder=encoder, limit=codec.LIMIT)
         target = self.options.target
         tags = {
             **(self.options.tags or {}),
+            **policy_tag(self.options.retry_policy),
             "resonate:origin": id,
             "resonate:branch": id,
             "resonate:parent": id,
@@ -112,6 +119,20 @@ class Calls:
         }
         data = rq.PromiseCreateData(id, self.options.deadline(), param, tags)
         return rq.PromiseCreate(shared.client.head(), data)
+
+    def _unknown(self, func: Func) -> FunctionNotFoundError:
+        """Return what is raised for a function that is not registered here."""
+        name = func if isinstance(func, str) else getattr(func, "__name__", repr(func))
+        version = self.options.version
+        known = self._shared.registry.versions(name)
+        if version and known and isinstance(func, str):
+            return VersionNotFoundError(name, version, known)
+        return FunctionNotFoundError(name, version if isinstance(func, str) else 0)
+
+    def _handle(self, id: str, func: Func, promise: PromiseRecord | None) -> Handle[Any]:
+        entry = None if isinstance(func, str) else self._entry(func)
+        typed_by = None if entry is None else entry.func
+        return self._shared.handle(id, promise, func=typed_by, encoder=self.options.encoder)
 
     def _entry(self, func: Func) -> Registered | None:
         registry = self._shared.registry
@@ -127,9 +148,3 @@ class Calls:
 def _promise(item: Item) -> PromiseRecord:
     promise: PromiseRecord = checked(item.answers[0]).data.promise
     return promise
-
-
-def _not_found(func: Func, version: int) -> str:
-    name = func if isinstance(func, str) else getattr(func, "__name__", repr(func))
-    text = f" version {version}" if version else ""
-    return f"function {name}{text} not found in registry"

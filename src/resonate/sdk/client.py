@@ -30,6 +30,7 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer, LeaseAnswer
 from resonate.protocol.messages import ExecuteData, UnblockData
 from resonate.protocol.records import PromiseRecord
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateShutdownError, ResonateStoreError
 from resonate.sdk.listeners import Listeners
 from resonate.sdk.options import quoted
@@ -65,6 +66,7 @@ class Client:
         token: str | None,
         registry: Registry,
         dependencies: Mapping[str, Any],
+        encoder: Encoder | None = None,
     ) -> None:
         self.group = group
         self.pid = pid
@@ -89,10 +91,14 @@ class Client:
             pid=pid,
             ttl=ttl,
             capacity=capacity,
+            group=group,
             registry=registry,
             dependencies=dependencies,
+            encoder=encoder,
             post=self._thread.post,
             put=self._sender.put,
+            put_threadsafe=self._sender.put_threadsafe,
+            listen=self._hear,
             beat=self._pulse.put,
             head=self.head,
             settled=self._listeners.settle,
@@ -170,6 +176,12 @@ class Client:
     def _subscribe(self, promise_id: str, settled: Future[PromiseRecord]) -> None:
         self._listen()
         self._listeners.subscribe(promise_id, settled)
+
+    def _hear(self, promise_id: str, told: Callable[[PromiseRecord], None]) -> None:
+        """Have a function of this process told when a promise is settled."""
+        settled: Future[PromiseRecord] = Future()
+        settled.add_done_callback(lambda done: None if done.exception() else told(done.result()))
+        self._subscribe(promise_id, settled)
 
     def _ask_and_subscribe(
         self, create: rq.PromiseCreate, asked: Future[Item], settled: Future[PromiseRecord]

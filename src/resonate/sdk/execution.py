@@ -1,22 +1,17 @@
-"""One execution: what is to be called, and the calling of it, with every way it can end.
-
-``run`` and ``run_async`` are the only places where user code runs. They never raise: whatever comes
-out of a function is its outcome.
-"""
+"""Executions: what a param asks for, and one lease of a task that this process holds."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord, SettleState, Value
 from resonate.sdk import codec
-from resonate.sdk.context import Context, Info
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import DecodingError
-from resonate.sdk.registry import Registered
+
+if TYPE_CHECKING:
+    from resonate.sdk.workflow import Workflow
 
 Ended = tuple[SettleState, Value]
 
@@ -27,8 +22,8 @@ class Invocation:
     Raises DecodingError for a param that says something else.
     """
 
-    def __init__(self, promise: PromiseRecord) -> None:
-        stored = codec.decode(promise.param, promise.id)
+    def __init__(self, promise: PromiseRecord, encoder: Encoder | None = None) -> None:
+        stored = codec.decode(promise.param, promise.id, encoder=encoder)
         try:
             self.name = str(stored["func"])
             self.args = list(stored.get("args") or [])
@@ -41,69 +36,30 @@ class Invocation:
 
 
 class Execution:
-    """One task that this process holds."""
+    """One lease of a task.
+
+    ``slot`` tells whether it takes one of the worker's slots, ``workflow`` is what runs under it.
+    """
 
     def __init__(self, lease: LeaseAnswer) -> None:
         self.id = lease.task.id
         self.version = lease.task.version
         self.promise = lease.promise
+        self.preload = lease.preload
         self.key = (self.id, self.version, lease.promise.created_at)
         self.lost = False
         self.ended = False
         self.complained = False
-        self.cancel: Callable[[], object] | None = None
+        self.slot = False
+        self.workflow: Workflow | None = None
+
+    @property
+    def of(self) -> tuple[str, int]:
+        """Return what all leases of the same task have in common."""
+        return self.id, self.promise.created_at
 
     def lose(self) -> None:
         """Whatever comes of it is thrown away."""
         self.lost = True
-        if self.cancel is not None:
-            self.cancel()
-
-
-class Call:
-    """A function with the arguments of one execution."""
-
-    def __init__(
-        self,
-        execution: Execution,
-        invocation: Invocation,
-        entry: Registered,
-        dependencies: Mapping[str, Any],
-    ) -> None:
-        promise = execution.promise
-        info = Info(
-            id=promise.id,
-            attempt=1,
-            tags=promise.tags,
-            timeout=promise.timeout_at / 1000,
-            version=entry.version,
-        )
-        self._entry = entry
-        self._context = Context(info, dependencies)
-        self._invocation = invocation
-
-    def run(self) -> Ended | Awaitable[Any]:
-        """Call a function; one that gives a coroutine is to be awaited by ``run_async``."""
-        try:
-            value = self._begin()
-            return value if inspect.iscoroutine(value) else ("resolved", codec.encode(value))
-        except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
-            return "rejected", codec.encode_error(error)
-
-    async def run_async(self, begun: Awaitable[Any] | None = None) -> Ended:
-        """Call and await an ``async def`` function, or await what ``run`` gave."""
-        try:
-            value = await (self._begin() if begun is None else begun)
-            return "resolved", codec.encode(value)
-        except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
-            return "rejected", codec.encode_error(error)
-
-    def _begin(self) -> Any:
-        return self._entry.func(self._context, *self._invocation.args, **self._invocation.kwargs)
-
-
-def ended(task: asyncio.Task[Ended]) -> Ended:
-    """Return how an async function ended; one cancelled before its first step never began."""
-    if task.cancelled():
-        return "rejected", codec.encode_error(asyncio.CancelledError("cancelled before it began"))
-    return task.result()
+        if self.workflow is not None:
+            self.workflow.lose()

@@ -6,11 +6,13 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from resonate.sdk.context import Context
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.handle import Handle
 from resonate.sdk.registry import Registered
+from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 
 if TYPE_CHECKING:
+    from resonate.sdk.context import Context
     from resonate.sdk.resonate import Resonate
 
 P = ParamSpec("P")
@@ -62,10 +64,17 @@ class Function(Generic[P, R]):
         target: str | None = None,
         timeout: float | None = None,
         version: int | None = None,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        encoder: Encoder | None = None,
     ) -> Function[P, R]:
         """Return a copy whose calls have these options; see ``Resonate.options``."""
         resonate = self._resonate.options(
-            tags=tags, target=target, timeout=timeout, version=version
+            tags=tags,
+            target=target,
+            timeout=timeout,
+            version=version,
+            retry_policy=retry_policy,
+            encoder=encoder,
         )
         return Function(resonate, self._entry, self.func)
 

@@ -10,7 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk.codec import outcome
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.pool import in_async_function
+from resonate.sdk.signatures import return_type
 
 T = TypeVar("T")
 
@@ -22,9 +24,19 @@ class Handle(Generic[T]):
     to know, so a handle that is dropped costs nothing.
     """
 
-    def __init__(self, promise_id: str, subscribe: Callable[[str], Future[PromiseRecord]]) -> None:
+    def __init__(
+        self,
+        promise_id: str,
+        subscribe: Callable[[str], Future[PromiseRecord]],
+        cancel: Callable[[str], bool],
+        func: Callable[..., Any] | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
         self._id = promise_id
         self._subscribe = subscribe
+        self._cancel = cancel
+        self._func = func
+        self._encoder = encoder
         self._future: Future[PromiseRecord] | None = None
 
     def __repr__(self) -> str:
@@ -52,8 +64,18 @@ class Handle(Generic[T]):
         settled = self._settled()
         if in_async_function() and not settled.done():
             raise RuntimeError("result() would block every async function: use `await handle`")
-        value: T = outcome(settled.result(timeout))
-        return value
+        return self._value(settled.result(timeout))
+
+    def cancel(self) -> bool:
+        """Cancel the call, and every call and step that it waits for; tell whether it was pending.
+
+        Whoever waits for it gets ResonateCanceledError. The function that runs is reached with its
+        next operation or the worker's next heartbeat: ``ctx.cancelled`` is true then, operations
+        raise LeaseLostError, async functions get CancelledError. Detached calls go on.
+
+        Raises ResonateStoreError when the server refuses or does not answer in time.
+        """
+        return self._cancel(self._id)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._wait().__await__()
@@ -69,7 +91,11 @@ class Handle(Generic[T]):
 
         settled.add_done_callback(wake)
         await waiter
-        value: T = outcome(settled.result())
+        return self._value(settled.result())
+
+    def _value(self, promise: PromiseRecord) -> T:
+        kind = Any if self._func is None else return_type(self._func)
+        value: T = outcome(promise, encoder=self._encoder, type=kind)
         return value
 
     def _settled(self) -> Future[PromiseRecord]:

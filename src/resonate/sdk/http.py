@@ -42,6 +42,12 @@ _ANSWERS: dict[type[rq.Request], Any] = {
     rq.TaskRelease: an.Nothing,
     rq.TaskHalt: an.Nothing,
     rq.TaskContinue: an.Nothing,
+    rq.PromiseSearch: an.PromisesAnswer,
+    rq.TaskSearch: an.TasksAnswer,
+    rq.ScheduleGet: an.ScheduleAnswer,
+    rq.ScheduleCreate: an.ScheduleAnswer,
+    rq.ScheduleDelete: an.Nothing,
+    rq.ScheduleSearch: an.SchedulesAnswer,
 }
 _SILENCE_SECONDS = 300.0  # of a stream of a server that promises no comments
 _TEXT_MAX = 200  # of what is quoted from an answer

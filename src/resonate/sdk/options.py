@@ -11,9 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from resonate.protocol.limits import INT64_MAX
-from resonate.sdk.checks import check_unicode
+from resonate.sdk.checks import check_text, check_unicode
+from resonate.sdk.encoders import Encoder
+from resonate.sdk.retries import check_non_retryable, check_policy
 
-_YEAR_SECONDS = 31_536_000.0
+YEAR_SECONDS = 31_536_000.0
 _SPECIAL = re.compile(r"[/?#@:%\x00-\x1f\x7f-\x9f]")
 
 
@@ -24,12 +26,16 @@ class Options(Struct, frozen=True):
     - ``timeout``: seconds until the deadline of the promise; one year by default.
     - ``version``: of the function; 0 means the highest registered one.
     - ``tags``: stored with the promise; replace those set before.
+    - ``retry_policy``: whether and when the function is tried again when it raises.
+    - ``encoder``: of arguments and results, in place of the client's.
     """
 
     tags: dict[str, str] | None = None
     target: str | None = None
-    timeout: float = _YEAR_SECONDS
+    timeout: float = YEAR_SECONDS
     version: int = 0
+    retry_policy: Any = None
+    encoder: Encoder | None = None
 
     def merged(
         self,
@@ -38,6 +44,8 @@ class Options(Struct, frozen=True):
         target: str | None = None,
         timeout: float | None = None,
         version: int | None = None,
+        retry_policy: Any = None,
+        encoder: Encoder | None = None,
     ) -> Options:
         """Return options with the given ones replaced; None keeps the present value.
 
@@ -47,6 +55,8 @@ class Options(Struct, frozen=True):
         _check("target", target, str)
         _check("timeout", timeout, float)
         _check("version", version, int)
+        check_policy(retry_policy)
+        check_encoder(encoder)
         if target is not None:
             check_unicode("target", target)
         if version is not None and version < 0:
@@ -58,6 +68,8 @@ class Options(Struct, frozen=True):
             "target": target,
             "timeout": timeout,
             "version": version,
+            "retry_policy": retry_policy,
+            "encoder": encoder,
         }
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
@@ -86,6 +98,13 @@ def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
     return dict(tags)
 
 
+def check_encoder(encoder: object) -> None:
+    """Raise TypeError unless ``encoder`` is None or has the methods of one."""
+    methods = (getattr(encoder, name, None) for name in ("encode", "decode"))
+    if encoder is not None and not all(map(callable, methods)):
+        raise TypeError(f"encoder must be `Encoder | None`, got {type(encoder).__name__}")
+
+
 def address_of(target: str) -> str:
     """Return the address that a target names: a bare name means any member of that group."""
     return target if "://" in target else f"poll://any@{target}"
@@ -99,3 +118,37 @@ def address_of_group(group: str) -> str:
 def quoted(name: str) -> str:
     """Return the name of a group or process as it is written in an address."""
     return _SPECIAL.sub(lambda match: quote(match.group(), safe=""), name)
+
+
+def checked_options(**given: Any) -> dict[str, Any]:
+    """Return those options of an operation that were given, checked; see ``Operation.options``.
+
+    Raises TypeError and ValueError with the name of the wrong option.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    for name, value in found.items():
+        kind = _KINDS.get(name)
+        if kind is not None:
+            _check(name, value, kind)
+    check_policy(found.get("retry_policy"))
+    check_encoder(found.get("encoder"))
+    check_non_retryable(found.get("non_retryable_exceptions", ()))
+    for name in ("id", "target"):
+        if name in found:
+            check_text(name, found[name])
+    if found.get("version", 0) < 0:
+        raise ValueError("version must be greater than or equal to zero")
+    if not found.get("timeout", 0) >= 0:
+        raise ValueError("timeout must be greater than or equal to zero")
+    if "tags" in found:
+        found["tags"] = _checked_tags(found["tags"])
+    return found
+
+
+_KINDS: dict[str, type] = {
+    "id": str,
+    "timeout": float,
+    "tags": dict,
+    "target": str,
+    "version": int,
+}

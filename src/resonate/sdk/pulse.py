@@ -83,4 +83,6 @@ class Pulse:
             execution = self._held.get(ref.id)
             if execution is None or execution.version != ref.version or execution.ended:
                 continue  # what has ended learns by its own answer what became of its lease
+            if execution.workflow is not None and execution.workflow.resting:
+                continue  # and so does what is being suspended
             self._lost(execution)

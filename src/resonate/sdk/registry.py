@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from resonate.sdk.checks import check_filled
+from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker, check_non_retryable, resolve
 
 
 class Registered(Struct, frozen=True):
@@ -18,6 +19,8 @@ class Registered(Struct, frozen=True):
     name: str
     version: int
     func: Callable[..., Any]
+    retry_policy: RetryPolicy | None = None
+    non_retryable: tuple[type[BaseException], ...] = ()
 
     @property
     def is_async(self) -> bool:
@@ -36,14 +39,25 @@ class Registry:
     def __len__(self) -> int:
         return len(self._functions)
 
-    def add(self, func: Callable[..., Any], name: str | None, version: int) -> Registered:
+    def add(
+        self,
+        func: Callable[..., Any],
+        name: str | None,
+        version: int,
+        *,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable: tuple[type[BaseException], ...] = (),
+    ) -> Registered:
         """Enter a function; raises TypeError or ValueError for what cannot be one."""
         name = _checked(func, name, version)
+        check_non_retryable(non_retryable)
+        policy = None if retry_policy is None else resolve(retry_policy, func)
         with self._lock:
             versions = self._names.setdefault(name, {})
             if version in versions or func in self._functions:
                 raise ValueError(f"function {name} already registered")
-            entry = versions[version] = self._functions[func] = Registered(name, version, func)
+            entry = Registered(name, version, func, policy, non_retryable)
+            versions[version] = self._functions[func] = entry
         return entry
 
     def find(self, name: str, version: int = 0) -> Registered | None:
@@ -53,6 +67,11 @@ class Registry:
             if version == 0:
                 return versions[max(versions)] if versions else None
             return versions.get(version)
+
+    def versions(self, name: str) -> list[int]:
+        """Return the versions that are known of a function."""
+        with self._lock:
+            return sorted(self._names.get(name, {}))
 
     def of(self, func: Callable[..., Any]) -> Registered | None:
         """Return the entry of a function object."""
@@ -70,8 +89,8 @@ def _checked(func: Callable[..., Any], name: str | None, version: int) -> str:
         raise ValueError("provided version must be greater than zero")
     if not inspect.isfunction(func):
         raise ValueError("provided callable must be a function")
-    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
-        raise TypeError("generator functions are not supported yet: use `def` or `async def`")
+    if inspect.isasyncgenfunction(func):
+        raise TypeError("async generator functions cannot be registered: use `async def`")
     if name is None and func.__name__ == "<lambda>":
         raise ValueError("name required when registering a lambda function")
     if name is not None:

@@ -10,10 +10,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from resonate.sdk import checks
 from resonate.sdk.calls import Calls
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
-from resonate.sdk.options import Options
+from resonate.sdk.options import Options, check_encoder
+from resonate.sdk.promises import Promises
 from resonate.sdk.registry import Registry
+from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
+from resonate.sdk.schedules import Schedule, Schedules
+from resonate.sdk.scheduling import schedule
 from resonate.sdk.shared import Shared
 from resonate.sdk.transport import Transport
 from resonate.sdk.where import remote, url_of
@@ -41,6 +46,8 @@ class Resonate:
     - ``registry``: share the functions of another Resonate.
     - ``token`` or ``auth`` (user, password): credentials; by default ``RESONATE_TOKEN``, or
       ``RESONATE_USERNAME`` and ``RESONATE_PASSWORD``.
+    - ``encoder``: what all arguments and results go through, see ``resonate.encoders``; every
+      process of the group, and every caller, needs the same.
     - ``patience``: seconds a call waits for a server that does not answer, 30 by default.
     - ``log_level``: level of the logger "resonate"; left alone by default.
 
@@ -62,6 +69,7 @@ class Resonate:
         auth: tuple[str, str] | None = None,
         patience: float = _PATIENCE_SECONDS,
         log_level: int | str | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         checks.check_text_or_none("url", url)
         url = url or os.environ.get("RESONATE_URL")
@@ -82,6 +90,7 @@ class Resonate:
             token=token,
             patience=patience,
             log_level=log_level,
+            encoder=encoder,
         )
 
     def _set_up(
@@ -99,6 +108,7 @@ class Resonate:
         token: str | None = None,
         patience: float = _PATIENCE_SECONDS,
         log_level: int | str | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         """Check all arguments, then keep them."""
         checks.check_text("group", group)
@@ -111,6 +121,7 @@ class Resonate:
         checks.check_dependencies(dependencies)
         checks.check_kind("registry", registry, Registry)
         checks.check_seconds("patience", patience)
+        check_encoder(encoder)
         checks.set_log_level(log_level)
         self._shared = Shared(
             connect,
@@ -123,6 +134,7 @@ class Resonate:
             token=token or os.environ.get("RESONATE_TOKEN"),
             registry=registry if registry is not None else Registry(),
             dependencies=dict(dependencies or {}),
+            encoder=encoder,
         )
         self._calls = Calls(self._shared, Options())
 
@@ -145,6 +157,7 @@ class Resonate:
         concurrency: int = _CONCURRENCY,
         workers: int | None = None,
         patience: float = _PATIENCE_SECONDS,
+        encoder: Encoder | None = None,
     ) -> Resonate:
         """Return a client of a server.
 
@@ -169,6 +182,7 @@ class Resonate:
             token=token,
             patience=patience,
             log_level=log_level,
+            encoder=encoder,
         )
         return resonate
 
@@ -184,6 +198,7 @@ class Resonate:
         ttl: int = 10,
         concurrency: int = _CONCURRENCY,
         workers: int | None = None,
+        encoder: Encoder | None = None,
     ) -> Resonate:
         """Return a client with a server of its own, inside this process, in memory.
 
@@ -201,6 +216,7 @@ class Resonate:
             dependencies=dependencies,
             registry=registry,
             log_level=log_level,
+            encoder=encoder,
         )
         return resonate
 
@@ -218,6 +234,16 @@ class Resonate:
         """Return the name of this process."""
         return self._shared.pid
 
+    @property
+    def promises(self) -> Promises:
+        """Return the client of promises: read, create, settle and find them."""
+        return Promises(self._shared)
+
+    @property
+    def schedules(self) -> Schedules:
+        """Return the client of schedules: read, create, delete and find them."""
+        return Schedules(self._shared)
+
     # --- setting up -------------------------------------------------------------------------------
 
     @overload
@@ -228,11 +254,20 @@ class Resonate:
         *,
         name: str | None = None,
         version: int = 1,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] = (),
     ) -> Function[P, R]: ...
 
     @overload
     def register(
-        self, func: None = None, /, *, name: str | None = None, version: int = 1
+        self,
+        func: None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] = (),
     ) -> Callable[[Callable[Concatenate[Any, P], R]], Function[P, R]]: ...
 
     def register(
@@ -242,18 +277,38 @@ class Resonate:
         *,
         name: str | None = None,
         version: int = 1,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] = (),
     ) -> Function[P, R] | Callable[[Callable[Concatenate[Any, P], R]], Function[P, R]]:
         """Make a function known under ``name`` (its own by default) and ``version`` (from 1).
 
         Use it as a decorator, bare or with arguments, or call it with the function. The function's
-        first parameter is a Context. Raises TypeError or ValueError for what cannot be registered,
+        first parameter is a Context. It may be a plain function, a generator or ``async def``.
+
+        - ``retry_policy``: whether and when it is tried again when it raises, unless a call says
+          otherwise; by default never. See ``resonate.retry_policies``.
+        - ``non_retryable_exceptions``: classes of exceptions after which it is not.
+
+        Raises TypeError or ValueError for what cannot be registered,
         ValueError for what is registered already.
         """
         if func is None:
-            return lambda func: self.register(func, name=name, version=version)
+            return lambda func: self.register(
+                func,
+                name=name,
+                version=version,
+                retry_policy=retry_policy,
+                non_retryable_exceptions=non_retryable_exceptions,
+            )
         if isinstance(func, Function):
             func = func.func
-        entry = self._shared.registry.add(func, name, version)
+        entry = self._shared.registry.add(
+            func,
+            name,
+            version,
+            retry_policy=retry_policy,
+            non_retryable=non_retryable_exceptions,
+        )
         return Function(self, entry, func)
 
     def set_dependency(self, name: str, value: Any) -> None:
@@ -268,17 +323,26 @@ class Resonate:
         target: str | None = None,
         timeout: float | None = None,
         version: int | None = None,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        encoder: Encoder | None = None,
     ) -> Resonate:
         """Return a copy, sharing everything, whose calls have these options.
 
         ``target`` is a group or an address, ``timeout`` the seconds until the promise's deadline,
         ``version`` that of the function (0: the highest), ``tags`` are stored with the promise.
+        ``retry_policy`` travels with the call when it is one of ``resonate.retry_policies``.
+        ``encoder`` replaces the client's for arguments and results; workers need the same.
         None keeps the present value.
         """
         copy = object.__new__(type(self))
         copy._shared = self._shared
         options = self._calls.options.merged(
-            tags=tags, target=target, timeout=timeout, version=version
+            tags=tags,
+            target=target,
+            timeout=timeout,
+            version=version,
+            retry_policy=retry_policy,
+            encoder=encoder,
         )
         copy._calls = Calls(self._shared, options)
         return copy
@@ -412,6 +476,32 @@ class Resonate:
     def get(self, id: str) -> Handle[Any]:
         """Return the handle of an existing call; raises ResonateStoreError when there is none."""
         return self._calls.get(id)
+
+    @overload
+    def schedule(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Any],
+        cron: str,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Schedule: ...
+    @overload
+    def schedule(self, id: str, func: str, cron: str, *args: Any, **kwargs: Any) -> Schedule: ...
+    def schedule(
+        self, id: str, func: Callable[..., Any] | str, cron: str, *args: Any, **kwargs: Any
+    ) -> Schedule:
+        """Call a function on the target group at every occurrence of ``cron``, in UTC.
+
+        ``id`` names the schedule; ``{id}.{instant in milliseconds}`` is the id of each call, which
+        has the options of this Resonate, its deadline ``timeout`` after the occurrence. ``func`` is
+        a name or a registered function. The server keeps the schedule: this process may end.
+
+        A schedule that exists is returned when it is the same. Raises ResonateStoreError, ``code``
+        409, when it is another, and says what differs: delete it first. ``code`` 400: the cron
+        expression is wrong. The rest as ``begin_rpc``.
+        """
+        return schedule(self._shared, self._calls.options, id, func, cron, args, kwargs)
 
 
 def _local() -> Transport:

@@ -21,7 +21,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from resonate.protocol.records import PromiseRecord
+from resonate.sdk.cancelling import cancel
 from resonate.sdk.client import Client
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.handle import Handle
 from resonate.sdk.registry import Registry
 from resonate.sdk.transport import Transport
@@ -45,6 +47,7 @@ class Shared:
         token: str | None,
         registry: Registry,
         dependencies: dict[str, Any],
+        encoder: Encoder | None = None,
     ) -> None:
         self.where = where
         self.group = group
@@ -54,6 +57,7 @@ class Shared:
         self.token = token
         self.registry = registry
         self.dependencies = dependencies
+        self.encoder = encoder
         self._connect = connect
         self._given_pid = pid
         self._pid = pid or _default_pid()
@@ -84,17 +88,33 @@ class Shared:
                     token=self.token,
                     registry=self.registry,
                     dependencies=self.dependencies,
+                    encoder=self.encoder,
                 )
                 _at_exit(self)
             return self._client
 
-    def handle(self, id: str, promise: PromiseRecord | None = None) -> Handle[Any]:
-        """Return a handle; with a settled record one that knows its result."""
-        if promise is None or promise.state == "pending":
-            return Handle(id, self._subscribe)
-        known: Future[PromiseRecord] = Future()
-        known.set_result(promise)
-        return Handle(id, lambda _id: known)
+    def handle(
+        self,
+        id: str,
+        promise: PromiseRecord | None = None,
+        *,
+        settled: Future[PromiseRecord] | None = None,
+        func: Callable[..., Any] | None = None,
+        encoder: Encoder | None = None,
+    ) -> Handle[Any]:
+        """Return a handle; with a settled record, or the future of one, one that need not ask.
+
+        ``func`` says by its annotation what the result is.
+        """
+        if promise is not None and promise.state != "pending":
+            settled = Future()
+            settled.set_result(promise)
+        subscribe = self._subscribe if settled is None else lambda _id: settled
+        return Handle(id, subscribe, self.cancel, func, encoder or self.encoder)
+
+    def cancel(self, id: str) -> bool:
+        """Cancel a promise and its attached children; see ``Handle.cancel``."""
+        return cancel(self.client, id)
 
     def stop(self, seconds: float) -> None:
         """Stop the client; the next use makes a new one. Until then calls still use it."""

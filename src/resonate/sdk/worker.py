@@ -1,25 +1,26 @@
-"""The worker: executions from the moment they are held to the moment they are settled.
+"""The worker: tasks from the moment they are held to the moment they are settled or given back.
 
 Every way an execution can end has one outcome:
 
 ================================  ==================================================================
 the function returns              the promise is resolved with the value
-it raises, anything               the promise is rejected with the error
+it raises, anything               the promise is rejected with the error, or it is tried again
+it waits for others               the task is suspended: the slot is free until there is news
 the value is not JSON             the promise is rejected with EncodingError
-the value is refused (too large)  the promise is rejected with the server's words
 the arguments cannot be read      the promise is rejected with DecodingError
 the function is not known here    the task is released: another worker, or a later version, has it
+its history asks for other steps  the task is released, and both sides are logged
 the lease is lost                 the result is thrown away; async functions are cancelled
-the server is away                the result is kept and sent when it is back
 ================================  ==================================================================
 
-None of them ends the process. Everything here runs on the network's event loop, except the user's
-functions, which never do.
+None of them ends the process. Everything here runs on the network's event loop, except what a
+workflow calls, which only posts, and the user's functions, which never do.
 
 At most ``capacity`` functions run at the same time. Calls of this process that find no free slot
 wait here; what the server hands over without one (it does not know of functions that still run
 after their lease was lost) goes back to it. A blocking ``run`` inside a function uses the slot of
-that function, which waits for it.
+that function, which waits for it. What is suspended has no slot, and stays in memory to go on in
+place when its next lease comes here; the oldest are dropped when there are very many, and replayed.
 """
 
 from __future__ import annotations
@@ -28,25 +29,29 @@ import asyncio
 import functools
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import Answer, LeaseAnswer
-from resonate.protocol.records import PromiseRecord, Value
+from resonate.protocol.answers import LeaseAnswer
+from resonate.protocol.records import PromiseRecord
 from resonate.sdk import codec
+from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateError
-from resonate.sdk.execution import Call, Ended, Execution, Invocation, ended
+from resonate.sdk.execution import Ended, Execution, Invocation
+from resonate.sdk.frames import Frame
 from resonate.sdk.pool import Pool, async_thread
 from resonate.sdk.pulse import Pulse
 from resonate.sdk.registry import Registry
+from resonate.sdk.retry_tags import policy_of
 from resonate.sdk.sender import Item
+from resonate.sdk.settling import Settling
+from resonate.sdk.steps import Call
+from resonate.sdk.workflow import Workflow
 
+SUSPENSIONS_MAX = 100_000  # kept in memory to go on in place
 _PARKED_MAX = 10_000
 _PAST_MAX = 4_096
-_AGAIN_SECONDS = 2.0
-_GONE = (404, 409)  # the lease is not ours (any more)
-_UNFIT = (400, 413, 422)  # the server will never take this value
 log = logging.getLogger("resonate.worker")
 
 
@@ -54,8 +59,9 @@ class Worker:
     """Executes what the server hands over; keeps its leases; settles.
 
     ``post`` brings a call from other threads to the network's loop, ``put`` sends an item, ``beat``
-    one with a heartbeat, ``settled`` is told of promises settled here. ``capacity`` is the number
-    of slots, ``ttl`` the lease in milliseconds.
+    one with a heartbeat, ``put_threadsafe`` one from any thread. ``listen`` hears of a promise,
+    ``settled`` is told of promises settled here. ``capacity`` is the number of slots, ``ttl`` the
+    lease in milliseconds.
     """
 
     def __init__(
@@ -64,10 +70,14 @@ class Worker:
         pid: str,
         ttl: int,
         capacity: int,
+        group: str,
         registry: Registry,
         dependencies: Mapping[str, Any],
+        encoder: Encoder | None,
         post: Callable[..., bool],
         put: Callable[[Item], None],
+        put_threadsafe: Callable[[Item], None],
+        listen: Callable[[str, Callable[[PromiseRecord], None]], None],
         beat: Callable[[Item], None],
         head: Callable[[], rq.Head],
         settled: Callable[[PromiseRecord], None],
@@ -75,12 +85,19 @@ class Worker:
         self._pid = pid
         self._ttl = ttl
         self._capacity = capacity
-        self._registry = registry
-        self._dependencies = dependencies
+        self.pid = pid
+        self.ttl = ttl
+        self.group = group
+        self.registry = registry
+        self.dependencies = dependencies
+        self.encoder = encoder
+        self.put = put_threadsafe
+        self.head = head
+        self.listen = listen
         self._post = post
         self._put = put
         self._head = head
-        self._tell = settled
+        self._settling = Settling(put=put, head=head, settled=settled, over=self._forget)
         self._pool = Pool("resonate-function")
         self._async = async_thread()
         self._held: dict[str, Execution] = {}
@@ -91,7 +108,7 @@ class Worker:
         self._waiting: deque[Execution] = deque()
         self._parked: deque[rq.TaskRef] = deque()
         self._unknown: set[tuple[str, int]] = set()
-        self._retries: dict[Execution, asyncio.TimerHandle] = {}
+        self._suspensions: OrderedDict[tuple[str, int], Workflow] = OrderedDict()
         self._draining = False
         self._drained = asyncio.Event()
 
@@ -153,7 +170,10 @@ class Worker:
         if known is not None:
             if known.key == execution.key:
                 return None
-            self._lose(known)
+            if known.workflow is not None and known.workflow.expects(execution):
+                self._suspended(known)  # its answer comes later than its news
+            else:
+                self._lose(known)
         self._held[execution.id] = execution
         if self._draining:
             self._release(execution)
@@ -162,29 +182,63 @@ class Worker:
         return execution
 
     def _start(self, execution: Execution) -> None:
-        self._running += 1
+        workflow = self._suspensions.get(execution.of)
+        if workflow is not None:
+            self._resume(workflow, execution)
+            return
+        self._occupy(execution)
         try:
             self._begin(execution)
         except Exception:
             log.exception("cannot run %s: leaving it to other workers", execution.id)
-            self._give_back(execution)
+            self._release(execution)
+            self._free(execution)
 
     def _begin(self, execution: Execution) -> None:
-        try:
-            invocation = Invocation(execution.promise)
-        except ResonateError as error:
-            self._finished(execution, ("rejected", codec.encode_error(error)))
-            return
-        entry = self._registry.find(invocation.name, invocation.version)
-        if entry is None:
-            self._warn_unknown(invocation)
-            self._give_back(execution)
-            return
-        call = Call(execution, invocation, entry, self._dependencies)
-        if entry.is_async:
-            self._async.post(self._begin_async, execution, call)
+        if self.encoder is None:
+            self._read(execution)
         else:
-            self._pool.run(functools.partial(self._run, execution, call))
+            self._pool.run(functools.partial(self._read, execution))  # an encoder is user code
+
+    def _read(self, execution: Execution) -> None:
+        try:
+            invocation = Invocation(execution.promise, self.encoder)
+        except ResonateError as error:
+            self.finished(execution, ("rejected", codec.encode_error(error, encoder=self.encoder)))
+            return
+        entry = self.registry.find(invocation.name, invocation.version)
+        if entry is None:
+            self._post(self._leave, execution, invocation)
+            return
+        promise = execution.promise
+        call = Call(
+            entry.func,
+            tuple(invocation.args),
+            invocation.kwargs,
+            entry.version,
+            policy_of(promise.tags, entry),
+            entry.non_retryable,
+            self.encoder,
+            read=True,
+        )
+        workflow = execution.workflow = Workflow(execution, self, execution.preload)
+        frame = Frame(
+            workflow,
+            execution.id,
+            call,
+            parent=None,
+            tags=promise.tags,
+            timeout_at=promise.timeout_at,
+        )
+        workflow.enter(frame)
+        frame.start()
+        if execution.lost:  # while it was read
+            workflow.lose()
+
+    def _leave(self, execution: Execution, invocation: Invocation) -> None:
+        self._warn_unknown(invocation)
+        self._release(execution)
+        self._free(execution)
 
     def _warn_unknown(self, invocation: Invocation) -> None:
         key = (invocation.name, invocation.version)
@@ -194,99 +248,95 @@ class Worker:
                 "function %s version %s is not registered here: leaving it to other workers", *key
             )
 
-    # --- user code, on other threads --------------------------------------------------------------
+    # --- what workflows call, from any thread -----------------------------------------------------
 
-    def _run(self, execution: Execution, call: Call) -> None:
-        outcome = call.run()
-        if isinstance(outcome, tuple):
-            self._post(self._finished, execution, outcome)
-        else:
-            self._async.post(self._begin_async, execution, call, outcome)
+    def run(self, job: Callable[[], None]) -> None:
+        """Run a job on a thread of the pool."""
+        self._pool.run(job)
 
-    def _begin_async(
-        self, execution: Execution, call: Call, begun: Awaitable[Any] | None = None
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(call.run_async(begun))
-        task.add_done_callback(lambda done: self._post(self._finished, execution, ended(done)))
-        execution.cancel = functools.partial(self._async.post, task.cancel)
-        if execution.lost:  # before there was anything to cancel
-            task.cancel()
+    def run_async(self, act: Callable[..., object], *args: object) -> None:
+        """Call on the loop of async functions."""
+        self._async.post(act, *args)
 
-    # --- ending -----------------------------------------------------------------------------------
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Call on the network's loop after a while."""
+        self._post(lambda: asyncio.get_running_loop().call_later(seconds, act))
+
+    def finished(self, execution: Execution, outcome: Ended) -> None:
+        """The function has ended, and all its steps are written."""
+        self._post(self._finished, execution, outcome)
+
+    def resting(self, execution: Execution) -> None:
+        """The task is about to wait for others.
+
+        Its slot is free from now on: the server, which learns of it first, may fill it at once.
+        """
+        self._post(self._free, execution)
+
+    def going_on(self, execution: Execution) -> None:
+        """The task does not wait after all."""
+        self._post(self._occupy, execution)
+
+    def suspended(self, execution: Execution) -> None:
+        """The task waits for others."""
+        self._post(self._suspended, execution)
+
+    def reclaimed(self, workflow: Workflow, lease: LeaseAnswer) -> None:
+        """A suspended task was taken back by what goes on in it."""
+        self._post(self._take_back, workflow, lease)
+
+    def released(self, execution: Execution) -> None:
+        """The task is to go back."""
+        self._post(self._release, execution)
+
+    def lost(self, execution: Execution) -> None:
+        """The lease is another's."""
+        self._post(self._forget, execution)
+
+    def discarded(self, task_id: str) -> None:
+        """A function has ended that does not count any more."""
+        level = logging.INFO if self._draining else logging.WARNING
+        log.log(level, "the result of %s is thrown away: its lease was lost", task_id)
+
+    def left(self, execution: Execution) -> None:
+        """Nothing of a lost execution runs any more."""
+        self._post(self._free, execution)
+
+    # --- ending, on the loop ----------------------------------------------------------------------
 
     def _finished(self, execution: Execution, outcome: Ended) -> None:
-        self._running -= 1
         execution.ended = True
-        self._fulfill(execution, outcome)
-        self._fill()
-
-    def _fulfill(self, execution: Execution, outcome: Ended) -> None:
         if execution.lost:
-            level = logging.INFO if self._draining else logging.WARNING
-            log.log(level, "the result of %s is thrown away: its lease was lost", execution.id)
-            return
-        settle = rq.PromiseSettleData(execution.id, *outcome)
-        action = rq.SettleAction(settle, "promise.settle", {})
-        data = rq.TaskFulfillData(execution.id, execution.version, action)
-        done = functools.partial(self._settled, execution, outcome)
-        self._put(Item([rq.TaskFulfill(self._head(), data)], done, None))
-
-    def _settled(self, execution: Execution, outcome: Ended, item: Item) -> None:
-        if item.error is not None:
-            log.warning("the result of %s was not delivered: %s", execution.id, item.error)
-            self._forget(execution)
-            return
-        answer = item.answers[0]
-        if answer.status == 200:
-            self._tell(answer.data.promise)
-            self._forget(execution)
-        elif answer.status in _GONE:
-            self._too_late(execution, item)
-        elif answer.status in _UNFIT:
-            self._refused(execution, answer)
+            self.discarded(execution.id)
         else:
-            self._not_now(execution, outcome, answer)
+            self._settling.fulfill(execution, outcome)
+        self._free(execution)
 
-    def _too_late(self, execution: Execution, item: Item) -> None:
-        if item.repeated:
-            log.info("%s was settled by an earlier try, or its lease was lost", execution.id)
-        elif not execution.lost:
-            log.warning("the result of %s was refused: its lease was lost", execution.id)
-        self._forget(execution)
-
-    def _refused(self, execution: Execution, answer: Answer) -> None:
-        """Reject with what the server said: it never takes this value."""
-        text = f"the server refused the result of {execution.id}: {answer.status} {answer.data}"
-        log.error("%s", text)
-        if execution.complained:  # of the refusal of a refusal
-            self._forget(execution)
+    def _suspended(self, execution: Execution) -> None:
+        workflow = execution.workflow
+        if workflow is None or workflow.over or workflow.execution is not execution:
             return
-        execution.complained = True
-        self._fulfill(execution, ("rejected", _rejection(text)))
+        self._suspensions[execution.of] = workflow
+        if len(self._suspensions) > SUSPENSIONS_MAX:
+            _, oldest = self._suspensions.popitem(last=False)
+            oldest.lose()  # replayed when there is news
+        self._forget(execution)
+        self._free(execution)
 
-    def _not_now(self, execution: Execution, outcome: Ended, answer: Answer) -> None:
-        """Keep the result: the server has a problem of its own, or with our credentials."""
-        if not execution.complained:
-            execution.complained = True
-            log.error(
-                "the result of %s is not taken, trying again: %s %s",
-                execution.id,
-                answer.status,
-                answer.data,
-            )
-        again = functools.partial(self._fulfill_again, execution, outcome)
-        loop = asyncio.get_running_loop()
-        self._retries[execution] = loop.call_later(_AGAIN_SECONDS, again)
+    def _take_back(self, workflow: Workflow, lease: LeaseAnswer) -> None:
+        execution = Execution(lease)
+        if workflow.over or self._draining:
+            self._release(execution)
+            return
+        self._held[execution.id] = execution
+        self._pulse.keep_beating()
+        self._resume(workflow, execution)
 
-    def _fulfill_again(self, execution: Execution, outcome: Ended) -> None:
-        del self._retries[execution]
-        self._fulfill(execution, outcome)
-
-    def _give_back(self, execution: Execution) -> None:
-        self._running -= 1
-        self._release(execution)
-        self._fill()
+    def _resume(self, workflow: Workflow, execution: Execution) -> None:
+        self._suspensions.pop(execution.of, None)
+        execution.workflow = workflow
+        self._occupy(execution)
+        workflow.resume(execution, execution.preload)
 
     def _release(self, execution: Execution) -> None:
         self._forget(execution)
@@ -308,6 +358,19 @@ class Worker:
             if len(self._past) > _PAST_MAX:
                 self._past.popitem(last=False)
         self._check_drained()
+
+    # --- slots ------------------------------------------------------------------------------------
+
+    def _occupy(self, execution: Execution) -> None:
+        if not execution.slot:
+            execution.slot = True
+            self._running += 1
+
+    def _free(self, execution: Execution) -> None:
+        if execution.slot:
+            execution.slot = False
+            self._running -= 1
+        self._fill()
 
     def _fill(self) -> None:
         """Start what waits for a slot."""
@@ -355,17 +418,15 @@ class Worker:
     def close(self) -> None:
         """Beat no more, start no more."""
         self._pulse.stop()
-        for timer in self._retries.values():
-            timer.cancel()
+        self._settling.close()
+        while self._suspensions:
+            _, workflow = self._suspensions.popitem()
+            workflow.lose()
         self._pool.close()
 
     def join(self) -> None:
         """End the loop of async functions; from the thread that stops the client."""
         self._async.stop()
-
-
-def _rejection(text: str) -> Value:
-    return codec.encode_error(ResonateError(text))
 
 
 def _ignore(_item: Item) -> None:

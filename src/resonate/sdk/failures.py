@@ -1,0 +1,412 @@
+"""Exceptions as JSON, and exceptions made again from JSON, whoever wrote it.
+
+Written is the one shape that all published SDKs read. Ours adds, under the key ``resonate``:
+
+- ``type``: the class by its module and name;
+- ``args``: what it takes to make it again, when that is plain JSON;
+- ``traceback`` and ``notes``: texts;
+- ``cause``: the exception that led to it, and so on (``__cause__``, else a ``__context__`` that is
+  not suppressed);
+- ``errors``: what a group holds.
+
+Rules:
+- Nothing that is read names what is imported or called: ``type`` is looked up in a table, which
+  holds the built-in exceptions, those of this package, and what ``register_exception`` entered.
+- What is not in the table, and what cannot be made so that it reads the same, is a RemoteError.
+- An exception made again has a RemoteError as its ``__cause__``, with the traceback of the other
+  side; that one's ``__cause__`` is what led to it there.
+- An exception that goes through several processes is written as it first was.
+- Neither way raises, whatever is in the exception or the JSON. Depth, number and sizes are bounded.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from resonate.sdk import errors
+from resonate.sdk.errors import RemoteError, ResonateError
+
+_TRACEBACK_MAX = 32_000  # characters of the outermost exception; its end is kept
+_MESSAGE_MAX = 100_000
+_INNER_TRACEBACK_MAX = 4_000  # the same of what led to it, and of what a group holds
+_INNER_MESSAGE_MAX = 10_000
+_NAME_MAX = 1_000
+_NOTES_MAX = 32
+_DEPTH_MAX = 16  # of causes and groups in each other
+_NODES_MAX = 100  # of all exceptions that are written with one
+_READ_NODES_MAX = 200  # and read: each group may end with how many were left out
+_ARGS_DEPTH_MAX = 20
+_STOPS = (StopIteration, StopAsyncIteration)  # raised out of a coroutine they mean something else
+
+E = TypeVar("E", bound=type[Exception])
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def _builtin_types() -> dict[str, type[Exception]]:
+    found = {}
+    for name, cls in vars(builtins).items():
+        if isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _STOPS):
+            found[f"builtins.{name}"] = cls
+    return found
+
+
+def _own_types() -> dict[str, type[Exception]]:
+    # Named after the public module: where they are defined may change, what is stored may not.
+    return {
+        f"resonate.errors.{name}": cls
+        for name, cls in vars(errors).items()
+        if isinstance(cls, type) and issubclass(cls, ResonateError)
+    }
+
+
+_types: dict[str, type[Exception]] = _builtin_types() | _own_types()
+_names: dict[type[BaseException], str] = {cls: name for name, cls in _own_types().items()}
+_lock = threading.Lock()
+
+
+@overload
+def register_exception(cls: E, *, name: str | None = None) -> E: ...
+@overload
+def register_exception(cls: None = None, *, name: str | None = None) -> Callable[[E], E]: ...
+def register_exception(cls: E | None = None, *, name: str | None = None) -> E | Callable[[E], E]:
+    """Let an exception of yours arrive as itself: at callers that registered it, too.
+
+    Also as a decorator, ``@register_exception`` or ``@register_exception(name=…)``. It is known
+    under its module and name, unless ``name`` says another one. It is made again from its ``args``
+    (or from what its ``__reduce__`` says), if these are plain JSON. Raises TypeError for what is no
+    exception class.
+    """
+    if cls is None:
+        return lambda cls: register_exception(cls, name=name)
+    if not (isinstance(cls, type) and issubclass(cls, Exception)) or issubclass(cls, _STOPS):
+        raise TypeError(f"cls must be a subclass of Exception, got {cls!r}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be `str | None`, got {type(name).__name__}")
+    with _lock:
+        known_as = name or f"{cls.__module__}.{cls.__qualname__}"
+        _types[known_as] = cls
+        _names[cls] = known_as
+    return cls
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def describe(error: BaseException, *, brief: bool = False) -> dict[str, Any]:
+    """Return an exception as plain JSON; never raises.
+
+    ``brief`` is for those that are too large: the type, and the beginning of the message.
+    """
+    try:
+        node = _brief(error) if brief else _Writer().node(error, 0)
+    except Exception:  # noqa: BLE001  # user code: a subclass may hide or replace any attribute
+        node = {"name": "Exception", "message": "(it cannot be described)"}
+    name, message = node.pop("name"), node.pop("message")
+    return {
+        "__type": "error",
+        "name": name,
+        "message": message,
+        "__error__": message,
+        "resonate": node,
+    }
+
+
+def _brief(error: BaseException) -> dict[str, Any]:
+    return {
+        "name": _class_name(error),
+        "message": _text(error, _INNER_MESSAGE_MAX),
+        "type": _type_name(error),
+    }
+
+
+class _Writer:
+    """Writes one exception, with those that it leads to."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def node(self, error: BaseException, depth: int) -> dict[str, Any]:
+        self._seen.add(id(error))
+        before = _before(error)
+        twin = before if before is not None and _is_twin(before, error) else None
+        if twin is not None:
+            self._seen.add(id(twin))
+            before = _before(twin)
+        message_max = _INNER_MESSAGE_MAX if depth else _MESSAGE_MAX
+        node = _brief(error)
+        node["message"] = _text(error, message_max)
+        node["traceback"] = _trace(error, twin, depth)
+        arguments = _arguments(error, message_max)
+        if arguments is not None:
+            node["args"] = arguments
+        if notes := _notes(error):
+            node["notes"] = notes
+        if isinstance(error, BaseExceptionGroup):
+            node["errors"] = self._members(error, depth)
+        if before is not None and self._has_room(before, depth):
+            node["cause"] = self.node(before, depth + 1)
+        return node
+
+    def _members(self, group: BaseExceptionGroup[BaseException], depth: int) -> list[Any]:
+        found, left = [], 0
+        for each in _exceptions(group):
+            if self._has_room(each, depth):
+                found.append(self.node(each, depth + 1))
+            else:
+                left += 1
+        if left:
+            found.append({"name": "Exception", "message": f"({left} more)"})
+        return found
+
+    def _has_room(self, error: BaseException, depth: int) -> bool:
+        known = id(error) in self._seen
+        return not known and depth < _DEPTH_MAX and len(self._seen) < _NODES_MAX
+
+
+def _before(error: BaseException) -> BaseException | None:
+    if error.__cause__ is not None:
+        return error.__cause__
+    return None if error.__suppress_context__ else error.__context__
+
+
+def _is_twin(before: BaseException, error: BaseException) -> bool:
+    """Tell whether the one is what ``restore`` gave the other as its cause."""
+    return (
+        isinstance(before, RemoteError)
+        and not isinstance(error, RemoteError)
+        and error.__cause__ is before
+        and before.type == _class_name(error)
+        and before.message == _text(error, _MESSAGE_MAX)
+    )
+
+
+def _class_name(error: BaseException) -> str:
+    if isinstance(error, RemoteError):
+        return _clean(error.type, _NAME_MAX)
+    return _clean(type(error).__qualname__, _NAME_MAX)
+
+
+def _type_name(error: BaseException) -> str:
+    cls = type(error)
+    if isinstance(error, RemoteError):
+        where = error.module
+        return _clean(f"{where}.{error.type}" if where else error.type, _NAME_MAX)
+    return _clean(_names.get(cls) or f"{cls.__module__}.{cls.__qualname__}", _NAME_MAX)
+
+
+def _text(error: BaseException, length: int) -> str:
+    try:
+        text = error.message if isinstance(error, RemoteError) else str(error)
+        return _clean(text, length)
+    except BaseException as failure:  # noqa: BLE001  # user code: __str__ may raise anything
+        return f"(its text cannot be had: {type(failure).__qualname__})"
+
+
+def _trace(error: BaseException, twin: BaseException | None, depth: int) -> str:
+    """Return the traceback; of the outermost exception with all that led to it, for people."""
+    length = _INNER_TRACEBACK_MAX if depth else _TRACEBACK_MAX
+    try:
+        remote = twin or error
+        lines = [f"{remote.traceback}\n"] if isinstance(remote, RemoteError) else []
+        if lines and error.__traceback__ is not None:
+            lines.append("\nIt came here through:\n\n")
+        chain = depth == 0 and not lines
+        if not lines or error.__traceback__ is not None:
+            lines += traceback.format_exception(error, chain=chain)
+        return _clean("".join(lines), None)[-length:]
+    except BaseException as failure:  # noqa: BLE001  # it looks at attributes that may be user code
+        return f"(its traceback cannot be had: {type(failure).__qualname__})"
+
+
+def _notes(error: BaseException) -> list[str]:
+    try:
+        notes = list(getattr(error, "__notes__", ()))[:_NOTES_MAX]
+        return [_clean(each, _INNER_TRACEBACK_MAX) for each in notes if isinstance(each, str)]
+    except BaseException:  # noqa: BLE001  # user code: anything may have been put there
+        return []
+
+
+def _exceptions(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    try:
+        return [each for each in group.exceptions if isinstance(each, BaseException)]
+    except BaseException:  # noqa: BLE001  # user code: a subclass may hide them
+        return []
+
+
+def _arguments(error: BaseException, length: int) -> list[Any] | None:
+    """Return what the exception is made from, when that is plain JSON and small."""
+    if isinstance(error, RemoteError):
+        return None
+    if isinstance(error, BaseExceptionGroup):
+        return [_group_message(error)]
+    try:
+        made = error.__reduce__()
+        arguments = list(made[1]) if isinstance(made, tuple) and made[0] is type(error) else None
+        if arguments is None or not _is_json(arguments, _ARGS_DEPTH_MAX):
+            return None
+        text = json.dumps(arguments, allow_nan=False, ensure_ascii=False)
+        return arguments if len(text.encode()) <= length else None
+    except BaseException:  # noqa: BLE001  # user code; NaN, half a surrogate, an endless integer
+        return None
+
+
+def _group_message(group: BaseExceptionGroup[BaseException]) -> str:
+    try:
+        return _clean(group.message, _MESSAGE_MAX)
+    except BaseException:  # noqa: BLE001  # user code: a subclass may hide it
+        return ""
+
+
+def _is_json(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if value is None or kind in (str, int, float, bool):
+        return True
+    if depth == 0:
+        return False
+    if kind is list:
+        return all(_is_json(each, depth - 1) for each in value)
+    if kind is dict:
+        return all(type(key) is str and _is_json(each, depth - 1) for key, each in value.items())
+    return False
+
+
+def _clean(text: str, length: int | None) -> str:
+    return str.encode(text, "utf-8", "backslashreplace").decode()[:length]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def restore(stored: Any) -> Exception:
+    """Return the exception that a rejected value stands for; never raises."""
+    if not isinstance(stored, dict):
+        return RemoteError("Rejected", _as_json(stored))
+    return _Reader().outermost(stored)
+
+
+class _Reader:
+    """Makes one exception, with those that it leads to."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+
+    def outermost(self, stored: dict[str, Any], depth: int = 0) -> Exception:
+        """Make an exception of the shape that all SDKs share."""
+        ours = stored.get("resonate")
+        if isinstance(ours, dict):
+            return self._make(stored, ours, depth)
+        if stored.get("__type") == "aggregate_error":
+            return self._make(stored, {"errors": stored.get("errors")}, depth)
+        return self._make(stored, {}, depth)
+
+    def _make(self, stored: dict[str, Any], ours: dict[str, Any], depth: int) -> Exception:
+        self._nodes += 1
+        name, message = _name_of(stored), _message_of(stored)
+        trace = _string(ours.get("traceback")) or _string(stored.get("stack"))
+        type_name = _string(ours.get("type"))
+        remote = RemoteError(name, message, trace, _module(type_name, name))
+        remote.__cause__ = self._inner(ours.get("cause"), depth)
+        made = self._group(type_name, message, ours, depth)
+        if made is None:
+            made = _again(name, message, ours)
+        found = remote if made is None else made
+        for note in _notes_of(ours):
+            found.add_note(note)
+        if made is not None:
+            made.__cause__ = remote
+        return found
+
+    def _inner(self, node: Any, depth: int) -> Exception | None:
+        """Make what led to an exception, or what a group holds."""
+        if node is None or depth >= _DEPTH_MAX or self._nodes >= _READ_NODES_MAX:
+            return None
+        if not isinstance(node, dict):
+            self._nodes += 1
+            return RemoteError("Error", node if isinstance(node, str) else _as_json(node))
+        if "__type" in node or "resonate" in node:
+            return self.outermost(node, depth + 1)
+        return self._make(node, node, depth + 1)
+
+    def _group(
+        self, type_name: str | None, message: str, ours: dict[str, Any], depth: int
+    ) -> Exception | None:
+        nodes = ours.get("errors")
+        if not isinstance(nodes, list):
+            return None
+        members = [made for each in nodes if (made := self._inner(each, depth)) is not None]
+        if not members:
+            return None
+        arguments = ours.get("args")
+        text = arguments[0] if isinstance(arguments, list) and arguments else message
+        cls = _types.get(type_name or "", ExceptionGroup)
+        try:
+            group = (cls if issubclass(cls, ExceptionGroup) else ExceptionGroup)(text, members)
+            return group if isinstance(group, ExceptionGroup) else None
+        except Exception:  # noqa: BLE001  # text is none, or a registered group takes something else
+            return ExceptionGroup(message, members)
+
+
+def _again(name: str, message: str, ours: dict[str, Any]) -> Exception | None:
+    """Return an exception of the same type and text, when the type is known."""
+    cls, arguments = _types.get(_string(ours.get("type")) or ""), ours.get("args")
+    if cls is None and "builtin" in ours:  # what earlier versions of this package wrote
+        cls, arguments = _types.get(f"builtins.{name}"), ours["builtin"]
+    if cls is None or cls is RemoteError or issubclass(cls, BaseExceptionGroup):
+        return None
+    for each in [arguments, [message]] if isinstance(arguments, list) else [[message]]:
+        try:
+            made = cls(*each)
+            if isinstance(made, cls) and _reads(made, message):
+                return made
+        except Exception:  # noqa: BLE001, S112  # it takes other arguments
+            continue
+    return None
+
+
+def _reads(made: Exception, message: str) -> bool:
+    """Tell whether the exception has this text, which may have been cut off."""
+    text = _text(made, _MESSAGE_MAX)
+    return text == message or (len(message) >= _INNER_MESSAGE_MAX and text.startswith(message))
+
+
+def _name_of(stored: dict[str, Any]) -> str:
+    return (_string(stored.get("name")) or "Error")[:_NAME_MAX]
+
+
+def _message_of(stored: dict[str, Any]) -> str:
+    for key in ("message", "__error__"):
+        if isinstance(stored.get(key), str):
+            return str(stored[key])
+    return _as_json(stored)
+
+
+def _module(type_name: str | None, name: str) -> str | None:
+    """Return where a class is defined, from the whole of its name."""
+    if type_name is None or not type_name.endswith(f".{name}"):
+        return None
+    return type_name[: -len(name) - 1][:_NAME_MAX]
+
+
+def _notes_of(ours: dict[str, Any]) -> list[str]:
+    notes = ours.get("notes")
+    if not isinstance(notes, list):
+        return []
+    return [each for each in notes[:_NOTES_MAX] if isinstance(each, str)]
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _as_json(stored: Any) -> str:
+    try:
+        return json.dumps(stored, ensure_ascii=False)
+    except (ValueError, RecursionError):  # an endless integer; nested too deeply
+        return "(a value that cannot be shown)"

@@ -1,0 +1,180 @@
+"""Frames: one function being executed durably, through retries, suspensions and replays.
+
+Rules:
+- A function ends when its attached children have.
+- Ids are given out in the order in which operations are made, anew in every attempt: recorded
+  results answer at once. What failed in an earlier attempt is made again under a name of its own.
+- A failed attempt is recorded by a timer, for which the function waits as for anything else: no
+  slot is held meanwhile, and a restart knows how many attempts there were.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from resonate.protocol.records import EMPTY, Value
+from resonate.protocol.validation import ORIGIN, TIMER
+from resonate.sdk import codec
+from resonate.sdk.attempt import Attempt
+from resonate.sdk.retries import Never, delay_after
+from resonate.sdk.steps import RETRY, After, Call, Plan, Step, local_tags
+
+if TYPE_CHECKING:
+    from resonate.sdk.execution import Ended
+    from resonate.sdk.workflow import Workflow
+
+log = logging.getLogger("resonate.worker")
+
+
+class Frame:
+    """One function with its arguments, and the promise that it settles."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        frame_id: str,
+        call: Call,
+        *,
+        parent: Frame | None,
+        tags: dict[str, str],
+        timeout_at: int,
+        step: Step | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.id = frame_id
+        self.call = call
+        self.parent = parent
+        self.tags = tags
+        self.timeout_at = timeout_at
+        self._step = step
+        self._number = 1
+        while workflow.recorded(self._retry_id(self._number)):
+            self._number += 1
+        self._attempt: Attempt | None = None
+
+    def child(self, step: Step) -> Frame:
+        """Return the frame of a local step."""
+        assert step.plan.call is not None, "only local steps have a function here"
+        return Frame(
+            self.workflow,
+            step.id,
+            step.plan.call,
+            parent=self,
+            tags=step.plan.tags,
+            timeout_at=step.plan.timeout_at,
+            step=step,
+        )
+
+    def start(self) -> None:
+        """Begin an attempt at the top of the function."""
+        attempt = self._attempt = Attempt(self, self._number)
+        if inspect.iscoroutinefunction(self.call.func):
+            self.workflow.run_async(attempt.run_coroutine)
+        else:
+            self.workflow.run(attempt.run)
+
+    def end(self, error: BaseException) -> None:
+        """Let the body know that nothing that it does counts any more."""
+        if self._attempt is not None:
+            self._attempt.stop(error)
+
+    # --- how an attempt ends ----------------------------------------------------------------------
+
+    def returned(self, attempt: Attempt, value: Any) -> None:
+        """Settle with a value, once all children have ended."""
+        try:
+            encoded = codec.encode(value, encoder=self.call.encoder, limit=codec.LIMIT)
+        except Exception as error:  # noqa: BLE001  # also what a user's own type raises
+            self.raised(attempt, error)
+            return
+        self._join(attempt, functools.partial(self._complete, attempt, ("resolved", encoded)))
+
+    def raised(self, attempt: Attempt, error: BaseException) -> None:
+        """Settle with an error, or try again, once all children have ended."""
+        self._join(attempt, functools.partial(self._failed, attempt, error))
+
+    def _join(self, attempt: Attempt, then: Callable[[], None]) -> None:
+        workflow = self.workflow
+        with workflow.lock:
+            if attempt.gone is not None:
+                return
+            attempt.closed = True
+            left = {step.id: step for step in attempt.children.values() if not step.settled}
+
+            def ended(step: Step) -> After | None:
+                left.pop(step.id, None)
+                if left or attempt.gone is not None:
+                    return None
+                workflow.rise()
+                return then
+
+            for step in list(left.values()):
+                workflow.watch(step, functools.partial(ended, step))
+            waiting = bool(left)
+        if waiting:
+            workflow.rest()
+        else:
+            then()
+
+    def _failed(self, attempt: Attempt, error: BaseException) -> None:
+        delay = delay_after(
+            self.call.retry_policy or Never(),
+            self._number,
+            error,
+            now=time.time(),
+            deadline=self.timeout_at / 1000,
+            non_retryable=self.call.non_retryable,
+        )
+        if delay is None:
+            self._complete(attempt, ("rejected", self._encode_error(error)))
+            return
+        log.info("%s failed in attempt %d, trying again in %.3f s", self.id, self._number, delay)
+        step = self._wait_for_retry(delay)
+
+        def again() -> After:
+            self.workflow.rise()
+            return self._again
+
+        if self.workflow.watch(step, again):
+            self.workflow.rest()
+        else:
+            self._again()
+
+    def _encode_error(self, error: BaseException) -> Value:
+        return codec.encode_error(error, encoder=self.call.encoder, limit=codec.LIMIT)
+
+    def _wait_for_retry(self, delay: float) -> Step:
+        """Record that the attempt failed, by a timer: a restart counts such timers."""
+        step_id = self._retry_id(self._number)
+        root = self.workflow.promise
+        at = min(int((time.time() + delay) * 1000), self.timeout_at)
+        tags = local_tags(root.tags.get(ORIGIN, root.id), root.id, self.id, RETRY)
+        plan = Plan(RETRY, "", EMPTY, {**tags, TIMER: "true"}, at)
+        return self.workflow.begin(self, step_id, plan)
+
+    def _again(self) -> None:
+        self._number += 1
+        self.start()
+
+    def _retry_id(self, attempt: int) -> str:
+        return f"{self.id}.retry.{attempt}"
+
+    def _complete(self, attempt: Attempt, ended: Ended) -> None:
+        attempt.stop(None)
+        if self._step is not None:
+            self.workflow.settle_local(self._step, ended)
+            return
+        left = self.workflow.unasked()
+        if left and self._number == 1:
+            self.workflow.give_back(
+                f"its function ended without asking for the recorded step {left[0]}:"
+                " the code has changed in a way that its history does not allow",
+                logging.ERROR,
+            )
+            return
+        self.workflow.ended(ended)

@@ -1,0 +1,338 @@
+"""Operations: what the methods of a context return, and how their values are had.
+
+``yield operation`` in a generator, ``await operation`` in a coroutine, ``operation.result()`` in a
+plain function. Nothing happens before that; but its id is given out when it is made, so the order
+in which a function makes operations is what has to be the same in a replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from resonate.protocol.limits import INT64_MAX
+from resonate.protocol.records import EMPTY, Value
+from resonate.protocol.validation import EXTERNAL, ORIGIN, TIMER
+from resonate.sdk import codec
+from resonate.sdk.encoders import Encoder
+from resonate.sdk.options import YEAR_SECONDS, address_of, address_of_group, checked_options
+from resonate.sdk.retries import resolve
+from resonate.sdk.retry_tags import policy_tag
+from resonate.sdk.signatures import return_type
+from resonate.sdk.steps import DETACHED, Call, Plan, Step, global_tags, local_tags
+
+if TYPE_CHECKING:
+    from resonate.sdk.attempt import Attempt
+
+T = TypeVar("T")
+
+
+class Request(Struct, frozen=True):
+    """What an operation asks for. ``handle``: its value is the promise, not the result."""
+
+    kind: str  # run, rpc, detached, sleep or promise
+    name: str = ""
+    func: Callable[..., Any] | None = None
+    version: int = 1
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}  # msgspec copies it
+    data: Any = None
+    handle: bool = False
+    typed_by: Callable[..., Any] | None = None  # its annotation says what the value is
+
+
+class OperationOptions(Struct, frozen=True):
+    """Options of one operation; see ``Context``."""
+
+    id: str | None = None
+    timeout: float | None = None
+    tags: dict[str, str] | None = None
+    target: str | None = None
+    version: int | None = None
+    retry_policy: Any = None
+    encoder: Any = None
+    non_retryable_exceptions: tuple[type[BaseException], ...] = ()
+
+
+class Promise(Generic[T]):
+    """A child of a function: a durable promise that it may wait for.
+
+    Get its value by ``yield promise``, ``await promise`` or ``promise.result()``; what it was
+    rejected with is raised.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        step: Step,
+        typed_by: Callable[..., Any] | None,
+        encoder: Encoder | None,
+    ) -> None:
+        self._attempt = attempt
+        self._step = step
+        self._typed_by = typed_by
+        self._encoder = encoder
+
+    def __repr__(self) -> str:
+        return f"Promise(id={self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Return the id of the promise."""
+        return self._step.id
+
+    def done(self) -> bool:
+        """Tell whether it is known here to have ended; may differ in a replay."""
+        return self._step.settled
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait on this thread and return the value; raises what the promise was rejected with.
+
+        ``timeout`` in seconds raises TimeoutError; None waits for ever.
+        """
+        self._attempt.must_count()
+        self._attempt.block(self._step, timeout)
+        return self.value()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        self._attempt.must_count()
+        await self._attempt.settled(self._step)
+        return self.value()
+
+    def value(self) -> T:
+        """Return the value of a promise that is settled, or raise its error."""
+        assert self._step.record is not None, "it is settled"
+        kind = Any if self._typed_by is None else return_type(self._typed_by)
+        value: T = codec.outcome(self._step.record, encoder=self._encoder, type=kind)
+        return value
+
+    def yielded(self, attempt: Attempt) -> Step:
+        """Say what a generator waits for that yielded this."""
+        attempt.must_count()
+        if self._attempt.workflow is not attempt.workflow:
+            raise ValueError(f"promise {self.id} belongs to another execution")
+        return self._step
+
+
+class Operation(Generic[T]):
+    """Something that a function asks for: ``yield``, ``await`` or ``result()`` carries it out."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        number: str,
+        request: Request,
+        options: OperationOptions,
+    ) -> None:
+        self._attempt = attempt
+        self._number = number
+        self._request = request
+        self._options = options
+        self._step: Step | None = None
+
+    def __repr__(self) -> str:
+        request = self._request
+        return f"Operation({' '.join(filter(None, (request.kind, request.name)))}, id={self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Return the id of the promise that it is going to make."""
+        return self._options.id or self._number
+
+    def options(
+        self,
+        *,
+        id: str | None = None,
+        timeout: float | None = None,
+        tags: dict[str, str] | None = None,
+        target: str | None = None,
+        version: int | None = None,
+        retry_policy: Any = None,
+        encoder: Any = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] | None = None,
+    ) -> Operation[T]:
+        """Return the same operation with other options; None keeps the present value.
+
+        - ``id``: of the promise, in place of the one by call order.
+        - ``timeout``: seconds until its deadline, one year by default; never later than that of the
+          function that waits for it.
+        - ``tags``: stored with the promise.
+        - ``target``: group or address, for rpc and detached; by default the own group.
+        - ``version``: of the function, for rpc and detached.
+        - ``retry_policy``, ``non_retryable_exceptions``: for run.
+        - ``encoder``: of the value.
+
+        Raises TypeError and ValueError with the name of the wrong option.
+        """
+        given = checked_options(
+            id=id,
+            timeout=timeout,
+            tags=tags,
+            target=target,
+            version=version,
+            retry_policy=retry_policy,
+            encoder=encoder,
+            non_retryable_exceptions=non_retryable_exceptions,
+        )
+        if self._step is not None:
+            raise RuntimeError(f"operation {self.id} has begun: give its options before")
+        return Operation(
+            self._attempt, self._number, self._request, replace(self._options, **given)
+        )
+
+    def result(self, timeout: float | None = None) -> T:
+        """Carry it out, wait on this thread and return its value; raises its error.
+
+        ``timeout`` in seconds raises TimeoutError; None waits for ever.
+        """
+        step = self._begin()
+        if not self._request.handle:
+            self._attempt.block(step, timeout)
+        return self.value()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        step = self._begin()
+        if not self._request.handle:
+            try:
+                await self._attempt.settled(step)
+            except asyncio.CancelledError:
+                self._attempt.abandon(step)
+                raise
+        return self.value()
+
+    def value(self) -> T:
+        """Return the value of an operation that was carried out, or raise its error."""
+        assert self._step is not None, "it was carried out"
+        promise: Promise[Any] = Promise(
+            self._attempt, self._step, self._request.typed_by, self._encoder
+        )
+        value: T = promise if self._request.handle else promise.value()  # type: ignore[assignment]
+        return value
+
+    def yielded(self, attempt: Attempt) -> Any:
+        """Carry it out for a generator that yielded this; return the step to wait for, or a value.
+
+        Raises what the body is to be told.
+        """
+        if self._attempt is not attempt:
+            raise ValueError(f"operation {self.id} belongs to another execution")
+        step = self._begin()
+        return self.value() if self._request.handle else step
+
+    def _begin(self) -> Step:
+        if self._step is None:
+            self._step = self._attempt.begin(self)
+        return self._step
+
+    # --- what is written --------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """Return the promise to make. Raises EncodingError for arguments that cannot be written."""
+        request, options = self._request, self._options
+        timeout_at = self._deadline()
+        origin, frame = self._origin(), self._attempt.frame
+        label = f"{request.kind} {request.name}" if request.name else request.kind
+        own = options.tags or {}
+        if request.kind in ("rpc", "detached"):
+            target = options.target or address_of_group(self._attempt.workflow.host.group)
+            tags = global_tags(origin, frame.id, self.id, label, address_of(target))
+            if request.kind == "detached":
+                tags[DETACHED] = "true"
+            version = options.version or request.version
+            param = codec.encode_call(
+                request.name,
+                version,
+                request.args,
+                request.kwargs,
+                encoder=self._encoder,
+                limit=codec.LIMIT,
+            )
+            if options.retry_policy is not None:
+                own = own | policy_tag(options.retry_policy)
+            attached = request.kind == "rpc"
+            return Plan(request.kind, request.name, param, own | tags, timeout_at, None, attached)
+        tags = local_tags(origin, frame.workflow.id, frame.id, label)
+        if request.kind == "sleep":
+            tags[TIMER] = "true"
+        elif request.kind == "promise":
+            tags[EXTERNAL] = "true"
+            return Plan("promise", "", self._data(), own | tags, timeout_at)
+        call = None if request.func is None else self._call(request.func)
+        return Plan(request.kind, request.name, EMPTY, own | tags, timeout_at, call)
+
+    def _data(self) -> Value:
+        return codec.encode(self._request.data, "data", encoder=self._encoder, limit=codec.LIMIT)
+
+    def _call(self, func: Callable[..., Any]) -> Call:
+        request, options = self._request, self._options
+        return Call(
+            func,
+            request.args,
+            request.kwargs,
+            request.version,
+            None if options.retry_policy is None else resolve(options.retry_policy, func),
+            options.non_retryable_exceptions,
+            self._encoder,
+        )
+
+    @property
+    def _encoder(self) -> Encoder | None:
+        return self._options.encoder or self._attempt.workflow.host.encoder
+
+    def _origin(self) -> str:
+        promise = self._attempt.workflow.promise
+        return promise.tags.get(ORIGIN, promise.id)
+
+    def _deadline(self) -> int:
+        seconds = YEAR_SECONDS if self._options.timeout is None else self._options.timeout
+        now = time.time()
+        at = INT64_MAX if seconds > INT64_MAX / 1000 - now - 1 else int((now + seconds) * 1000)
+        if self._request.kind == "detached":
+            return at
+        return min(at, self._attempt.frame.timeout_at)
+
+
+class Ready(Generic[T]):
+    """An operation whose value is known without a promise, the same in every replay."""
+
+    def __init__(self, number: str, value: T) -> None:
+        self._number = number
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"Ready(id={self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Return the number it has taken."""
+        return self._number
+
+    def result(self) -> T:
+        """Return the value."""
+        return self._value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        return self._value
+
+    def value(self) -> T:
+        """Return the value."""
+        return self._value
+
+    def yielded(self, attempt: Attempt) -> T:
+        """Return the value for a generator that yielded this."""
+        attempt.must_count()
+        return self._value
