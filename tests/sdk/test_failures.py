@@ -110,7 +110,7 @@ OURS = [
     (ValueTooLargeError("value", 9, 8), "value has 9 bytes in base64, more than the 8 allowed"),
     (DecodingError("text"), "text"),
     (LeaseLostError("p"), "the lease of promise p was lost: this execution no longer counts"),
-    (DivergenceError("p.2", 2, "f(1)", "g()"), "step 2 of the execution is not the one that promise p.2 records\n  recorded: f(1)\n  asked:    g()"),
+    (DivergenceError("p", "p.2", "run f", "run g"), "the code of p does not match its history: step p.2 is recorded as `run f`, and the code asks for `run g`"),
     (RemoteError("Type", "text", "trace", "module"), "Type: text"),
     (RemoteError("Type", ""), "Type"),
 ]  # fmt: skip

@@ -17,12 +17,15 @@ import logging
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from resonate.protocol.validation import ORIGIN
 from resonate.sdk.context import Context, Info
 from resonate.sdk.errors import LeaseLostError
+from resonate.sdk.journal import Journal
 from resonate.sdk.lanes import Lane
 from resonate.sdk.pool import in_async_function
-from resonate.sdk.steps import ABANDONED, After, Step
+from resonate.sdk.steps import ABANDONED, After, Call, Step
 from resonate.sdk.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -36,12 +39,15 @@ log = logging.getLogger("resonate.worker")
 class Attempt:
     """One run of the body. ``gone`` is what operations raise once it does not count any more."""
 
-    def __init__(self, frame: Frame, number: int) -> None:
+    def __init__(self, frame: Frame, number: int, *, live: bool) -> None:
         self.frame = frame
         self.number = number
+        self.call = self._called(frame.call)
         self.children: dict[str, Step] = {}
         self.gone: BaseException | None = None
         self.closed = False
+        self.is_coroutine = False
+        self.journal = Journal(live=live)
         self._lane = Lane(self, frame.id, None)
         self._cancel: Callable[[], object] | None = None
         self._waiting = 0  # awaits under way, of an async body
@@ -58,6 +64,11 @@ class Attempt:
             root=frame.workflow.promise.tags.get(ORIGIN, frame.workflow.id),
         )
         self.context = Context(info, frame.workflow.host.dependencies, self)
+
+    def _called(self, call: Call) -> Call:
+        machine = self.workflow.host.machine
+        func = machine.function(call.func, self.frame.id, self.number)
+        return call if func is call.func else replace(call, func=func)
 
     @property
     def workflow(self) -> Workflow:
@@ -84,10 +95,6 @@ class Attempt:
         self.must_count()
         return self._lane.current().next_id()
 
-    def replaying(self) -> bool:
-        """Tell whether the next operation was asked for before."""
-        return self.workflow.recorded(self._lane.current().peek())
-
     def begin(self, operation: Operation[Any]) -> Step:
         """Make the promise of an operation, unless it is there already."""
         with self.workflow.lock:
@@ -101,6 +108,7 @@ class Attempt:
             step = self.workflow.begin(self.frame, step_id, operation.plan())
             if step.plan.attached:
                 self.children[step_id] = step
+            self.journal.begun(step)
             return step
 
     # --- waiting ----------------------------------------------------------------------------------
@@ -176,7 +184,7 @@ class Attempt:
     def run(self) -> None:
         """Call the function, on this thread."""
         try:
-            value = self.frame.call(self.context)
+            value = self.call(self.context)
         except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
             self._raised(error)
             return
@@ -247,6 +255,7 @@ class Attempt:
 
     def run_coroutine(self, begun: Awaitable[Any] | None = None) -> None:
         """Make a task of the function; on the loop of async functions."""
+        self.is_coroutine = True
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._await(begun))
         self._cancel = functools.partial(loop.call_soon_threadsafe, task.cancel)
@@ -259,7 +268,7 @@ class Attempt:
         self._lane.enter()
         try:
             if begun is None:
-                begun = self.frame.call(self.context)
+                begun = self.call(self.context)
             value = await begun
         except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
             return functools.partial(self._raised, error)

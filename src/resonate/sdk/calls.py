@@ -117,7 +117,7 @@ class Calls:
             "resonate:scope": "global",
             "resonate:target": address_of(target) if target else address_of_group(shared.group),
         }
-        data = rq.PromiseCreateData(id, self.options.deadline(), param, tags)
+        data = rq.PromiseCreateData(id, self.options.deadline(shared.machine.time()), param, tags)
         return rq.PromiseCreate(shared.client.head(), data)
 
     def _unknown(self, func: Func) -> FunctionNotFoundError:

@@ -33,8 +33,9 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateShutdownError, ResonateStoreError
 from resonate.sdk.listeners import Listeners
+from resonate.sdk.machine import Machine
 from resonate.sdk.options import quoted
-from resonate.sdk.pool import LoopThread, in_function, network_loop
+from resonate.sdk.pool import in_function
 from resonate.sdk.registry import Registry
 from resonate.sdk.sender import Item, Sender
 from resonate.sdk.transport import Incoming, Terms, Transport, TransportError
@@ -67,6 +68,7 @@ class Client:
         registry: Registry,
         dependencies: Mapping[str, Any],
         encoder: Encoder | None = None,
+        machine: Machine,
     ) -> None:
         self.group = group
         self.pid = pid
@@ -76,7 +78,8 @@ class Client:
         self._token = token
         self._numbers = itertools.count(1)
         self._transport = connect()
-        self._thread = LoopThread("resonate-network", network_loop)
+        self._machine = machine
+        self._thread = machine.network()
         loop = self._loop = self._thread.loop
         self._sender = Sender(self._transport, loop, where)
         seconds = ttl / 1000 * _BEAT_TTLS
@@ -95,6 +98,7 @@ class Client:
             registry=registry,
             dependencies=dependencies,
             encoder=encoder,
+            machine=machine,
             post=self._thread.post,
             put=self._sender.put,
             put_threadsafe=self._sender.put_threadsafe,
@@ -118,7 +122,7 @@ class Client:
 
     def ask(self, *requests: rq.Request) -> Future[Item]:
         """Send requests together; the future has the item with their answers, or an error."""
-        asked: Future[Item] = Future()
+        asked: Future[Item] = self._machine.future()
         self._sender.put_threadsafe(Item(list(requests), _into(asked), self._patience))
         return asked
 
@@ -126,14 +130,14 @@ class Client:
         self, create: rq.PromiseCreate
     ) -> tuple[Future[Item], Future[PromiseRecord]]:
         """Create a promise and listen for it in one go: as ``ask``, as ``subscribe``."""
-        asked: Future[Item] = Future()
-        settled: Future[PromiseRecord] = Future()
+        asked: Future[Item] = self._machine.future()
+        settled: Future[PromiseRecord] = self._machine.future()
         self._post(self._ask_and_subscribe, create, asked, settled)
         return asked, settled
 
     def subscribe(self, promise_id: str) -> Future[PromiseRecord]:
         """Return the future of the settled promise."""
-        settled: Future[PromiseRecord] = Future()
+        settled: Future[PromiseRecord] = self._machine.future()
         self._post(self._subscribe, promise_id, settled)
         return settled
 

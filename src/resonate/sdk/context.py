@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import sys
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Generator, Mapping
@@ -85,7 +86,7 @@ class Context:
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """Return a logger that adds ``promise_id`` and ``attempt`` to every record.
 
-        It is silent while a replay goes through what was done before.
+        A line is logged once: a replay is silent about what was done before.
         """
         fields = {"promise_id": self._info.id, "attempt": self._info.attempt}
         return _Logger(_logger, fields, self._attempt)
@@ -330,11 +331,34 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, fields)
         self._attempt = attempt
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # its name in logging
-        """Tell whether a record of that level would be written."""
-        if self._attempt is not None and self._attempt.replaying():
-            return False
-        return super().isEnabledFor(level)
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a line, unless an earlier run of the function has."""
+        if self._attempt is None:
+            super().log(level, msg, *args, **kwargs)
+        elif self.isEnabledFor(level):
+            text, options = self.process(msg, kwargs)
+            record = self._record(level, text, args, **options)
+            self._attempt.journal.log(self.logger, record)
+
+    def _record(
+        self,
+        level: int,
+        msg: object,
+        args: tuple[object, ...],
+        *,
+        exc_info: Any = None,
+        extra: Any = None,
+        stack_info: bool = False,
+        stacklevel: int = 1,
+    ) -> logging.LogRecord:
+        file, line, function, stack = self.logger.findCaller(stack_info, stacklevel + 2)
+        if isinstance(exc_info, BaseException):
+            exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+        elif exc_info and not isinstance(exc_info, tuple):
+            exc_info = sys.exc_info()
+        return self.logger.makeRecord(
+            self.logger.name, level, file, line, msg, args, exc_info, function, extra, stack
+        )
 
 
 class Random:
@@ -396,12 +420,12 @@ class Time:
         return self._context.run(_formatted, format)
 
 
-def _now(_ctx: Context) -> float:
-    return time.time()
+def _now(ctx: Context) -> float:
+    return ctx._running().workflow.host.machine.time()  # noqa: SLF001  # of this module
 
 
-def _formatted(_ctx: Context, form: str) -> str:
-    return time.strftime(form)
+def _formatted(ctx: Context, form: str) -> str:
+    return time.strftime(form, time.localtime(_now(ctx)))
 
 
 def _seed(attempt: Attempt, number: str) -> bytes:

@@ -203,10 +203,10 @@ class LeaseLostError(ResonateError):
 class DivergenceError(ResonateError):
     """The code asks for another step than the one that is recorded at this place.
 
-    ``promise_id`` names the step's promise, ``step`` its place, ``recorded`` and ``asked`` say what
-    was done then and what is asked for now. What to do: a function must take the same steps each
-    time it runs; bring back the code that began this execution, or register the changed one as a
-    new version.
+    ``promise_id`` names the execution, ``step`` the id of the step, ``recorded`` and ``asked`` say
+    what was done then and what is asked for now. What to do: a function must take the same steps
+    each time it runs; bring back the code that began this execution, or register the changed one
+    as a new version.
     """
 
     def __init__(self, promise_id: str, step: Any, recorded: str, asked: str) -> None:
@@ -218,8 +218,8 @@ class DivergenceError(ResonateError):
 
     def __str__(self) -> str:
         return (
-            f"step {self.step} of the execution is not the one that promise {self.promise_id}"
-            f" records\n  recorded: {self.recorded}\n  asked:    {self.asked}"
+            f"the code of {self.promise_id} does not match its history: step {self.step} is"
+            f" recorded as `{self.recorded}`, and the code asks for `{self.asked}`"
         )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +69,24 @@ class Frame:
             step=step,
         )
 
+    @property
+    def is_coroutine(self) -> bool:
+        """Tell whether its body may go on by itself while it awaits something durable."""
+        return self._attempt is not None and self._attempt.is_coroutine
+
     def start(self) -> None:
         """Begin an attempt at the top of the function."""
-        attempt = self._attempt = Attempt(self, self._number)
-        if inspect.iscoroutinefunction(self.call.func):
+        live = self._attempt is None and self.workflow.execution.version == 1
+        attempt = self._attempt = Attempt(self, self._number, live=live)
+        if inspect.iscoroutinefunction(attempt.call.func):
             self.workflow.run_async(attempt.run_coroutine)
         else:
             self.workflow.run(attempt.run)
+
+    def sort_out(self) -> None:
+        """Something is known of a step that was asked for: log what waits for that."""
+        if self._attempt is not None:
+            self._attempt.journal.sort_out()
 
     def end(self, error: BaseException) -> None:
         """Let the body know that nothing that it does counts any more."""
@@ -104,6 +114,7 @@ class Frame:
             if attempt.gone is not None:
                 return
             attempt.closed = True
+            attempt.journal.end()
             left = {step.id: step for step in attempt.children.values() if not step.settled}
 
             def ended(step: Step) -> After | None:
@@ -126,7 +137,7 @@ class Frame:
             self.call.retry_policy or Never(),
             self._number,
             error,
-            now=time.time(),
+            now=self.workflow.host.machine.time(),
             deadline=self.timeout_at / 1000,
             non_retryable=self.call.non_retryable,
         )
@@ -152,7 +163,8 @@ class Frame:
         """Record that the attempt failed, by a timer: a restart counts such timers."""
         step_id = self._retry_id(self._number)
         root = self.workflow.promise
-        at = min(int((time.time() + delay) * 1000), self.timeout_at)
+        now = self.workflow.host.machine.time()
+        at = min(int((now + delay) * 1000), self.timeout_at)
         tags = local_tags(root.tags.get(ORIGIN, root.id), root.id, self.id, RETRY)
         plan = Plan(RETRY, "", EMPTY, {**tags, TIMER: "true"}, at)
         return self.workflow.begin(self, step_id, plan)

@@ -9,6 +9,7 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk.encoders import Encoder
+from resonate.sdk.machine import Machine
 from resonate.sdk.registry import Registry
 from resonate.sdk.sender import Item
 
@@ -26,6 +27,7 @@ class Host(Protocol):
     registry: Registry
     dependencies: Mapping[str, Any]
     encoder: Encoder | None
+    machine: Machine
 
     def head(self) -> rq.Head:
         """Return the head of a new request."""

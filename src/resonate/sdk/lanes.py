@@ -25,10 +25,6 @@ class Lane:
         self._count += 1
         return f"{self._prefix}.{self._count}"
 
-    def peek(self) -> str:
-        """Return the id that comes next."""
-        return f"{self._prefix}.{self._count + 1}"
-
     def enter(self) -> None:
         """Be the lane of the asyncio task that runs."""
         self.task = asyncio.current_task()

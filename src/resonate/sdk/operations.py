@@ -8,7 +8,6 @@ in which a function makes operations is what has to be the same in a replay.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -296,7 +295,7 @@ class Operation(Generic[T]):
 
     def _deadline(self) -> int:
         seconds = YEAR_SECONDS if self._options.timeout is None else self._options.timeout
-        now = time.time()
+        now = self._attempt.workflow.host.machine.time()
         at = INT64_MAX if seconds > INT64_MAX / 1000 - now - 1 else int((now + seconds) * 1000)
         if self._request.kind == "detached":
             return at

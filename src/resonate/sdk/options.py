@@ -73,9 +73,13 @@ class Options(Struct, frozen=True):
         }
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
-    def deadline(self) -> int:
-        """Return the deadline of a promise that is made now, in milliseconds since the epoch."""
-        now = time.time()
+    def deadline(self, now: float | None = None) -> int:
+        """Return the deadline of a promise that is made now, in milliseconds since the epoch.
+
+        ``now`` is in seconds, by default that of the machine.
+        """
+        if now is None:
+            now = time.time()
         if self.timeout > INT64_MAX / 1000 - now - 1:
             return INT64_MAX
         return int((now + self.timeout) * 1000)

@@ -99,9 +99,11 @@ def network_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def async_thread() -> LoopThread:
+def async_thread(
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> LoopThread:
     """Return the thread of async functions."""
-    return LoopThread(_ASYNC, asyncio.new_event_loop)
+    return LoopThread(_ASYNC, factory)
 
 
 class LoopThread:

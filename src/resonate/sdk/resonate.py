@@ -54,6 +54,8 @@ class Resonate:
     Connects nothing until it is used. Safe to use from any thread.
     """
 
+    _kind: type[Shared] = Shared
+
     def __init__(
         self,
         url: str | None = None,
@@ -123,7 +125,7 @@ class Resonate:
         checks.check_seconds("patience", patience)
         check_encoder(encoder)
         checks.set_log_level(log_level)
-        self._shared = Shared(
+        self._shared = self._kind(
             connect,
             where=where,
             group=group,

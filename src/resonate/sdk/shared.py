@@ -18,17 +18,19 @@ import uuid
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk.cancelling import cancel
 from resonate.sdk.client import Client
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.handle import Handle
+from resonate.sdk.machine import Machine
 from resonate.sdk.registry import Registry
 from resonate.sdk.transport import Transport
 
 _EXIT_SECONDS = 0.0
+C = TypeVar("C", bound=Client)
 
 
 class Shared:
@@ -48,6 +50,7 @@ class Shared:
         registry: Registry,
         dependencies: dict[str, Any],
         encoder: Encoder | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.where = where
         self.group = group
@@ -58,6 +61,7 @@ class Shared:
         self.registry = registry
         self.dependencies = dependencies
         self.encoder = encoder
+        self.machine = machine or Machine()
         self._connect = connect
         self._given_pid = pid
         self._pid = pid or _default_pid()
@@ -77,21 +81,26 @@ class Shared:
         self._notice_fork()
         with self._lock:
             if self._client is None:
-                self._client = Client(
-                    self._connect,
-                    where=self.where,
-                    group=self.group,
-                    pid=self._pid,
-                    ttl=self.ttl,
-                    capacity=self.capacity,
-                    patience=self.patience,
-                    token=self.token,
-                    registry=self.registry,
-                    dependencies=self.dependencies,
-                    encoder=self.encoder,
-                )
+                self._client = self._made(Client, self._connect, self.group, self._pid)
                 _at_exit(self)
             return self._client
+
+    def _made(self, kind: type[C], connect: Callable[[], Transport], group: str, pid: str) -> C:
+        """Return a new client that has what all of this process have in common."""
+        return kind(
+            connect,
+            where=self.where,
+            group=group,
+            pid=pid,
+            ttl=self.ttl,
+            capacity=self.capacity,
+            patience=self.patience,
+            token=self.token,
+            registry=self.registry,
+            dependencies=self.dependencies,
+            encoder=self.encoder,
+            machine=self.machine,
+        )
 
     def handle(
         self,

@@ -18,6 +18,7 @@ from resonate.sdk.signatures import arguments
 SCOPE = "resonate:scope"
 STEP = "resonate:step"  # what the code asked for; a replay that asks for something else is noticed
 DETACHED = "resonate:detached"
+LEASE = "resonate:lease"  # the version of the task under which the step was made
 RETRY = "retry"
 After = Callable[[], object]  # what a watcher wants done without the lock
 Watcher = Callable[[], After | None]
@@ -72,14 +73,18 @@ class Call(Struct, frozen=True):
 
 
 class Step:
-    """One promise of a function. The lock of its workflow guards it."""
+    """One promise of a function. The lock of its workflow guards it.
 
-    __slots__ = ("acknowledged", "id", "plan", "record", "watchers")
+    ``old`` tells whether it was there before it was asked for; None: that is not known yet.
+    """
+
+    __slots__ = ("acknowledged", "id", "old", "plan", "record", "watchers")
 
     def __init__(self, step_id: str, plan: Plan) -> None:
         self.id = step_id
         self.plan = plan
         self.acknowledged = False
+        self.old: bool | None = None
         self.record: PromiseRecord | None = None
         self.watchers: list[Watcher] = []
 

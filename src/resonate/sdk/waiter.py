@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from resonate.sdk.steps import After
@@ -20,7 +19,7 @@ class Waiter:
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
-        self._wake = threading.Event()
+        self._wake = attempt.workflow.host.machine.event()
         self._unwound = False
         self._given_up = False
 

@@ -40,7 +40,7 @@ from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateError
 from resonate.sdk.execution import Ended, Execution, Invocation
 from resonate.sdk.frames import Frame
-from resonate.sdk.pool import Pool, async_thread
+from resonate.sdk.machine import Machine
 from resonate.sdk.pulse import Pulse
 from resonate.sdk.registry import Registry
 from resonate.sdk.retry_tags import policy_of
@@ -74,6 +74,7 @@ class Worker:
         registry: Registry,
         dependencies: Mapping[str, Any],
         encoder: Encoder | None,
+        machine: Machine,
         post: Callable[..., bool],
         put: Callable[[Item], None],
         put_threadsafe: Callable[[Item], None],
@@ -91,6 +92,7 @@ class Worker:
         self.registry = registry
         self.dependencies = dependencies
         self.encoder = encoder
+        self.machine = machine
         self.put = put_threadsafe
         self.head = head
         self.listen = listen
@@ -98,8 +100,8 @@ class Worker:
         self._put = put
         self._head = head
         self._settling = Settling(put=put, head=head, settled=settled, over=self._forget)
-        self._pool = Pool("resonate-function")
-        self._async = async_thread()
+        self._pool = machine.pool()
+        self._async = machine.functions()
         self._held: dict[str, Execution] = {}
         self._pulse = Pulse(pid=pid, ttl=ttl, held=self._held, put=beat, head=head, lost=self._lose)
         self._past: OrderedDict[tuple[str, int, int], None] = OrderedDict()

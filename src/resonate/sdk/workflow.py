@@ -22,7 +22,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from resonate.sdk import codec
 from resonate.sdk.errors import DivergenceError, LeaseLostError, ResonateStoreError
 from resonate.sdk.host import Host
 from resonate.sdk.sender import Item
-from resonate.sdk.steps import RETRY, STEP, After, Plan, Step, Watcher
+from resonate.sdk.steps import LEASE, RETRY, STEP, After, Plan, Step, Watcher
 
 if TYPE_CHECKING:
     from resonate.sdk.execution import Ended, Execution
@@ -73,6 +72,7 @@ class Workflow:
         self._outcome: Ended | None = None
         self._reclaiming = False
         self._listening = False
+        self._watched = False
         self._busy = 0  # jobs on threads, and tasks on the loop of async functions
 
     # --- running ----------------------------------------------------------------------------------
@@ -114,21 +114,24 @@ class Workflow:
             step = self.steps.get(step_id)
             if step is not None:
                 self._compare(step_id, step.plan.label, plan)
+                step.old = True
                 return step
             step = self.steps[step_id] = Step(step_id, plan)
             record = self._known.pop(step_id, None)
             if record is None:
-                data = rq.PromiseCreateData(step_id, plan.timeout_at, plan.param, plan.tags)
-                created = functools.partial(self._created, frame, step)
+                tags = {**plan.tags, LEASE: str(self.execution.version)}
+                data = rq.PromiseCreateData(step_id, plan.timeout_at, plan.param, tags)
+                created = functools.partial(self._created, frame, step, tags[LEASE])
                 self._write(rq.FenceCreate(data, {}), created)
                 return step
             self._compare(step_id, record.tags.get(STEP), plan)
+            step.old = True
             step.settle(record)
             self._start_local(frame, step)
             return step
 
     def recorded(self, step_id: str) -> bool:
-        """Tell whether the step was asked for before, here or elsewhere."""
+        """Tell whether the step is known to have been asked for before, here or elsewhere."""
         return step_id in self.steps or step_id in self._known
 
     def failed_before(self, step_id: str) -> bool:
@@ -155,11 +158,13 @@ class Workflow:
             self.diverge(error)
             raise error
 
-    def _created(self, frame: Frame, step: Step, record: PromiseRecord) -> None:
+    def _created(self, frame: Frame, step: Step, lease: str, record: PromiseRecord) -> None:
         recorded = record.tags.get(STEP)
         if recorded is not None and recorded != step.plan.label:
             self.diverge(DivergenceError(self.id, step.id, recorded, step.plan.label))
             return
+        step.old = step.old or record.tags.get(LEASE) != lease
+        frame.sort_out()
         after = self._settle(step, record)
         with self.lock:
             self._start_local(frame, step)
@@ -177,7 +182,7 @@ class Workflow:
         with self.lock:
             self._active -= 1
             assert step.record is not None, "it was created before its function began"
-            now = int(time.time() * 1000)
+            now = int(self.host.machine.time() * 1000)
             ours = replace(step.record, state=ended[0], value=ended[1], settled_at=now)
             settle = rq.PromiseSettleData(step.id, *ended)
             early = ours.timeout_at - now > _OPTIMISM_MS
@@ -245,6 +250,7 @@ class Workflow:
     def _suspend(self) -> None:
         self._state = "suspending"
         self.host.resting(self.execution)
+        self._watch_own()
         execution, awaited = self.execution, list(self._awaited)
         actions = [
             rq.CallbackAction(
@@ -255,6 +261,20 @@ class Workflow:
         data = rq.TaskSuspendData(execution.id, execution.version, actions)
         done = functools.partial(self._suspend_answered, execution, awaited)
         self.host.put(Item([rq.TaskSuspend(self.host.head(), data)], done, None))
+
+    def _watch_own(self) -> None:
+        """Hear of the end of the promise itself, where functions may go on while it is suspended.
+
+        It may be canceled, or executed to its end elsewhere.
+        """
+        if self._watched or not any(frame.is_coroutine for frame in self._frames.values()):
+            return
+        self._watched = True
+        self.host.listen(self.id, lambda _record: self._ended_elsewhere())
+
+    def _ended_elsewhere(self) -> None:
+        if self.resting:
+            self.lose()
 
     def _suspend_answered(self, execution: Execution, awaited: list[str], item: Item) -> None:
         with self.lock:
@@ -381,7 +401,7 @@ class Workflow:
             return
         self._reclaiming = True
         host, wake = self.host, f"{self.id}.wake.{uuid.uuid4().hex}"
-        until = int(time.time() * 1000) + _WAKE_MS
+        until = int(host.machine.time() * 1000) + _WAKE_MS
         acquire = rq.TaskAcquireData(self.id, self.execution.version, host.pid, host.ttl)
         requests: list[rq.Request] = [
             rq.PromiseCreate(host.head(), rq.PromiseCreateData(wake, until)),
@@ -505,7 +525,8 @@ class Workflow:
         if inner.head.status == 200:
             done(_record(inner.data))
         else:
-            done(_refusal(action, inner.head.status, str(inner.data)))
+            now = int(self.host.machine.time() * 1000)
+            done(_refusal(action, inner.head.status, str(inner.data), now))
         self.check()
 
     def _refused(self, status: int, text: Any) -> None:
@@ -522,10 +543,11 @@ def _record(data: Any) -> PromiseRecord:
     return record
 
 
-def _refusal(action: rq.FenceCreate | rq.FenceSettle, status: int, text: str) -> PromiseRecord:
+def _refusal(
+    action: rq.FenceCreate | rq.FenceSettle, status: int, text: str, now: int
+) -> PromiseRecord:
     """Return a record that stands for a step which the server never takes."""
     error = ResonateStoreError(f"the server refused step {action.data.id}: {status} {text}", status)
-    now = int(time.time() * 1000)
     tags = (action.data.tags or {}) if isinstance(action, rq.FenceCreate) else {}
     return PromiseRecord(
         action.data.id, "rejected", Value(), codec.encode_error(error), tags, now, now, now

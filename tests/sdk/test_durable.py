@@ -1,0 +1,760 @@
+"""What durable functions may rely on, in each flavour: generators, coroutines, plain functions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from resonate import Resonate
+from resonate.errors import (
+    RemoteError,
+    ResonateCanceledError,
+    ResonateTimedoutError,
+)
+from resonate.retry_policies import Constant, Never
+from tests.processes.children import until
+
+
+def flavours(**bodies):
+    """Parametrize a test with the bodies that do the same."""
+    return pytest.mark.parametrize("body", bodies.values(), ids=bodies)
+
+
+def call(local, body, *args, timeout=10):
+    local.register(body, name="body")
+    local.start()
+    return local.begin_rpc("id", "body", *args).result(timeout)
+
+
+def leaf(ctx, value):
+    return value
+
+
+def fails(ctx, text):
+    raise ValueError(text)
+
+
+# --- outcomes of steps ----------------------------------------------------------------------------
+
+
+def gen_catches(ctx):
+    try:
+        yield ctx.run(fails, "no")
+    except ValueError as error:
+        local = str(error)
+    try:
+        yield ctx.rpc("fails", "far")
+    except ValueError as error:
+        far = str(error)
+    return [local, far, (yield ctx.run(leaf, 1))]
+
+
+async def co_catches(ctx):
+    try:
+        await ctx.run(fails, "no")
+    except ValueError as error:
+        local = str(error)
+    try:
+        await ctx.rpc("fails", "far")
+    except ValueError as error:
+        far = str(error)
+    return [local, far, await ctx.run(leaf, 1)]
+
+
+def plain_catches(ctx):
+    try:
+        ctx.run(fails, "no").result()
+    except ValueError as error:
+        local = str(error)
+    try:
+        ctx.rpc("fails", "far").result()
+    except ValueError as error:
+        far = str(error)
+    return [local, far, ctx.run(leaf, 1).result()]
+
+
+@flavours(generator=gen_catches, coroutine=co_catches, plain=plain_catches)
+def test_errors_of_steps_can_be_caught(local, body):
+    local.register(fails)
+    assert call(local, body) == ["no", "far", 1]
+
+
+def gen_raises(ctx):
+    yield ctx.run(fails, "deep")
+
+
+async def co_raises(ctx):
+    await ctx.run(fails, "deep")
+
+
+def plain_raises(ctx):
+    ctx.run(fails, "deep").result()
+
+
+@flavours(generator=gen_raises, coroutine=co_raises, plain=plain_raises)
+def test_an_error_that_nobody_catches_is_the_outcome(local, body):
+    with pytest.raises(ValueError, match="deep"):
+        call(local, body)
+
+
+# --- structured concurrency -----------------------------------------------------------------------
+
+
+@flavours(
+    generator=lambda ctx: (yield from _begin_and_leave(ctx)),
+    plain=lambda ctx: ctx.begin_run(slow, "local").result() and ctx.rpc("leaf", 5).result(),
+)
+def test_a_function_ends_only_when_its_attached_children_have(local, body):
+    ended = []
+    local.set_dependency("ended", ended)
+    local.register(leaf)
+    assert call(local, body) == 5
+    assert ended == ["local"]
+
+
+def slow(ctx, name):
+    time.sleep(0.1)
+    ctx.get_dependency("ended").append(name)
+
+
+def _begin_and_leave(ctx):
+    yield ctx.begin_run(slow, "local")
+    return (yield ctx.rpc("leaf", 5))
+
+
+def test_an_error_of_a_child_that_nobody_awaits_does_not_fail_its_parent(local):
+    def body(ctx):
+        yield ctx.begin_run(fails, "unseen")
+        return "fine"
+
+    assert call(local, body) == "fine"
+
+
+def test_a_detached_call_is_not_waited_for(local):
+    go = threading.Event()
+    local.register(lambda ctx: go.wait(10), name="long")
+
+    def body(ctx):
+        promise = yield ctx.detached("long")
+        return promise.id
+
+    assert call(local, body) == "id.1"
+    assert local.promises.get("id.1").pending
+    go.set()
+    assert local.get("id.1").result(5) is True
+
+
+# --- ids ------------------------------------------------------------------------------------------
+
+
+def test_ids_are_given_out_in_the_order_of_calls(local):
+    async def tasks(ctx, name):
+        return [(await ctx.promise()).id for _ in range(2)]
+
+    async def body(ctx):
+        first = ctx.run(leaf, 1)
+        second = ctx.rpc("leaf", 2)
+        found = [first.id, second.id]
+        await asyncio.gather(second, first)
+        found += await asyncio.gather(tasks(ctx, "a"), tasks(ctx, "b"))
+        async with asyncio.TaskGroup() as group:
+            third = group.create_task(tasks(ctx, "c"))
+        found.append(third.result())
+        for promise_id in [id for each in found[2:] for id in each]:
+            local.promises.resolve(promise_id)
+        return [*found, ctx.run(leaf, 1).id]
+
+    local.register(leaf)
+    assert call(local, body) == [
+        "id.1",
+        "id.2",
+        ["id.3.1", "id.3.2"],
+        ["id.4.1", "id.4.2"],
+        ["id.5.1", "id.5.2"],
+        "id.6",
+    ]
+
+
+def test_options_return_a_new_operation(local):
+    def body(ctx):
+        first = ctx.rpc("leaf", 1)
+        second = first.options(id="other", tags={"a": "b"}, timeout=5)
+        assert (first.id, second.id) == ("id.1", "other")
+        return (yield second)
+
+    local.register(leaf)
+    assert call(local, body) == 1
+    record = local.promises.get("other")
+    assert record.tags["a"] == "b"
+    assert record.timeout - record.created_on <= 5_000
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"timeout": -1}, ValueError),
+        ({"timeout": "1"}, TypeError),
+        ({"tags": {"a": 1}}, TypeError),
+        ({"id": ""}, ValueError),
+        ({"version": -1}, ValueError),
+        ({"retry_policy": Constant}, TypeError),
+        ({"non_retryable_exceptions": [ValueError]}, TypeError),
+        ({"encoder": 5}, TypeError),
+    ],
+)
+def test_wrong_options_are_refused_where_they_are_given(local, options, error):
+    def body(ctx):
+        with pytest.raises(error, match=next(iter(options))):
+            ctx.rpc("leaf", 1).options(**options)
+        yield ctx.sleep(0)
+        return "told"
+
+    assert call(local, body) == "told"
+
+
+# --- sleeping and waiting -------------------------------------------------------------------------
+
+
+def test_a_function_that_waits_takes_no_slot(make):
+    local = make(Resonate.local(concurrency=1))
+
+    def factorial(ctx, number):
+        return 1 if number < 2 else number * (yield ctx.rpc("factorial", number - 1))
+
+    local.register(factorial)
+    local.start()
+    assert local.rpc("f", "factorial", 20) == 2432902008176640000
+
+
+@flavours(
+    generator=lambda ctx, secs: (yield ctx.sleep(secs)),
+    plain=lambda ctx, secs: ctx.sleep(secs).result(),
+)
+@pytest.mark.parametrize("secs", [0, 0.05, timedelta(milliseconds=50)])
+def test_sleep_takes_seconds_or_a_timedelta(local, body, secs):
+    before = time.monotonic()
+    local.register(lambda ctx: body(ctx, secs), name="body")
+    local.start()
+    assert local.begin_rpc("id", "body").result(5) is None
+    assert time.monotonic() - before >= (0.05 if secs else 0)
+
+
+def test_a_promise_is_settled_by_somebody_outside(local):
+    @dataclass
+    class Answer:
+        text: str
+
+    def body(ctx):
+        promise = yield ctx.promise(id="human", data={"question": "?"}, timeout=60)
+        return (yield promise)
+
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    record = until(lambda: next(iter(local.promises.search_all(id_prefix="human")), None))
+    assert record.param.data == '{"question":"?"}'
+    local.promises.resolve("human", data='"yes"')
+    assert handle.result(5) == "yes"
+
+
+@pytest.mark.parametrize(
+    ("how", "error"), [("reject", RemoteError), ("cancel", ResonateCanceledError)]
+)
+def test_a_promise_may_be_rejected_or_canceled(local, how, error):
+    def body(ctx):
+        promise = yield ctx.promise(id="human")
+        yield promise
+
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: list(local.promises.search_all(id_prefix="human")))
+    getattr(local.promises, how)("human")
+    with pytest.raises(error):
+        handle.result(5)
+
+
+def test_a_promise_that_nobody_settles_in_time_is_timed_out(local):
+    def body(ctx):
+        promise = yield ctx.promise(timeout=0.05)
+        try:
+            yield promise
+        except ResonateTimedoutError:
+            return "late"
+
+    assert call(local, body) == "late"
+
+
+# --- asyncio --------------------------------------------------------------------------------------
+
+
+def test_asyncio_timeout_ends_a_wait(local):
+    async def body(ctx):
+        try:
+            async with asyncio.timeout(0.1):
+                await ctx.rpc("nobody").options(target="nowhere")
+        except TimeoutError:
+            return await ctx.run(leaf, "fallback")
+
+    assert call(local, body) == "fallback"
+    assert local.promises.get("id.1").canceled
+
+
+def test_other_input_may_arrive_while_a_step_is_awaited(local):
+    async def body(ctx):
+        async def other():
+            await asyncio.sleep(0.2)  # suspended by now
+            return await ctx.run(leaf, "other")
+
+        return await asyncio.gather(ctx.sleep(0.5), other())
+
+    assert call(local, body) == [None, "other"]
+
+
+def test_an_error_in_a_task_group_cancels_the_others(local):
+    async def bad(ctx):
+        await ctx.run(fails, "no")
+
+    async def body(ctx):
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(bad(ctx))
+                group.create_task(_awaited(ctx.sleep(60)))
+        except ExceptionGroup as errors:
+            return [str(each) for each in errors.exceptions]
+
+    assert call(local, body) == ["no"]
+
+
+async def _awaited(operation):
+    return await operation
+
+
+def test_remote_news_reach_a_function_whose_local_step_runs_on(local):
+    go = threading.Event()
+
+    def wait(ctx):
+        return go.wait(10)
+
+    async def body(ctx):
+        running = await ctx.begin_run(wait)
+        await ctx.rpc("leaf", 1)
+        go.set()
+        return await running
+
+    local.register(leaf)
+    assert call(local, body) is True
+
+
+# --- replay ---------------------------------------------------------------------------------------
+
+
+def replayed(make, remote, group, body, monkeypatch):
+    """Run a body on a worker that has nothing in memory when it resumes."""
+    monkeypatch.setattr("resonate.sdk.worker.SUSPENSIONS_MAX", 0)
+    worker = remote()
+    worker.register(body, name="body")
+    worker.register(leaf)
+    worker.start()
+    return worker.begin_rpc(group, "body").result(10)
+
+
+@flavours(
+    generator=lambda ctx: (yield from _counted(ctx)),
+    coroutine=lambda ctx: _counted_async(ctx),
+    plain=lambda ctx: [
+        ctx.run(count, 1).result(),
+        ctx.rpc("leaf", 2).result(),
+        ctx.run(count, 3).result(),
+        ctx.rpc("leaf", 4).result(),
+    ],
+)
+def test_a_replay_runs_no_step_again(make, remote, group, body, monkeypatch):
+    counts.clear()
+    assert replayed(make, remote, group, body, monkeypatch) == [1, 2, 3, 4]
+    assert counts == [1, 3]
+
+
+counts = []
+
+
+def count(ctx, number):
+    counts.append(number)
+    return number
+
+
+def _counted(ctx):
+    first = yield ctx.run(count, 1)
+    second = yield ctx.rpc("leaf", 2)
+    third = yield ctx.run(count, 3)
+    return [first, second, third, (yield ctx.rpc("leaf", 4))]
+
+
+async def _counted_async(ctx):
+    first = await ctx.run(count, 1)
+    second = await ctx.rpc("leaf", 2)
+    third = await ctx.run(count, 3)
+    return [first, second, third, await ctx.rpc("leaf", 4)]
+
+
+def test_random_numbers_and_uuids_are_the_same_in_a_replay(make, remote, group, monkeypatch):
+    seen = []
+
+    def body(ctx):
+        drawn = (yield ctx.random.random()), str((yield ctx.uuid()))
+        seen.append((*drawn, (yield ctx.time.time())))
+        yield ctx.rpc("leaf", 1)
+        return "done"
+
+    assert replayed(make, remote, group, body, monkeypatch) == "done"
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
+
+
+def test_the_logger_is_silent_in_a_replay(make, remote, group, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "resonate.function")
+
+    def body(ctx):
+        ctx.logger.info("before")
+        yield ctx.rpc("leaf", 1)
+        ctx.logger.info("between")
+        yield ctx.rpc("leaf", 2)
+        ctx.logger.info("after")
+
+    replayed(make, remote, group, body, monkeypatch)
+    told = [each.message for each in caplog.records if each.name == "resonate.function"]
+    assert told == ["before", "between", "after"]
+    assert {each.promise_id for each in caplog.records if each.name == "resonate.function"} == {
+        group
+    }
+
+
+def test_code_that_asks_for_another_step_is_told_apart(make, remote, group, monkeypatch, caplog):
+    monkeypatch.setattr("resonate.sdk.worker.SUSPENSIONS_MAX", 0)
+    asked = ["first"]
+
+    def body(ctx):
+        if asked[-1] == "first":
+            yield ctx.run(leaf, 1)
+        else:
+            yield ctx.run(count, 1)
+        promise = yield ctx.promise(id=f"{group}-human")
+        return (yield promise)
+
+    worker = remote()
+    worker.register(body, name="body")
+    worker.start()
+    handle = worker.begin_rpc(group, "body")
+    until(lambda: list(worker.promises.search_all(id_prefix=f"{group}-human")))
+    until(lambda: not worker._shared.client._worker._held)
+    asked.append("second")
+    worker.promises.resolve(f"{group}-human", data="5")
+    until(lambda: any("is recorded as" in each for each in caplog.messages), 10)
+    text = next(each for each in caplog.messages if "is recorded as" in each)
+    assert "run leaf" in text
+    assert "run count" in text
+    assert worker.promises.get(group).pending
+    asked.append("first")
+    assert handle.result(20) == 5
+
+
+def test_code_that_leaves_a_recorded_step_out_is_noticed(make, remote, group, monkeypatch, caplog):
+    monkeypatch.setattr("resonate.sdk.worker.SUSPENSIONS_MAX", 0)
+    whole = [True]
+
+    def body(ctx):
+        promise = yield ctx.promise(id=f"{group}-human")
+        if whole[-1]:
+            yield ctx.run(leaf, 1)
+            yield promise
+        return "ended"
+
+    worker = remote()
+    worker.register(body, name="body")
+    worker.start()
+    handle = worker.begin_rpc(group, "body")
+    until(lambda: list(worker.promises.search_all(id_prefix=f"{group}.2", state="resolved")))
+    until(lambda: not worker._shared.client._worker._held)
+    whole.append(False)
+    worker.promises.resolve(f"{group}-human")
+    until(lambda: any("without asking for the recorded step" in each for each in caplog.messages))
+    whole.append(True)
+    assert handle.result(20) == "ended"
+
+
+# --- retries --------------------------------------------------------------------------------------
+
+
+def test_a_step_is_tried_again(local):
+    attempts = []
+
+    def flaky(ctx):
+        attempts.append(ctx.info.attempt)
+        if len(attempts) < 3:
+            raise ValueError("not yet")
+        return "at last"
+
+    def body(ctx):
+        policy = Constant(delay=0.01, max_retries=5)
+        return (yield ctx.run(flaky).options(retry_policy=policy))
+
+    assert call(local, body) == "at last"
+    assert attempts == [1, 2, 3]
+
+
+def test_a_function_is_tried_again_and_its_results_are_kept(local):
+    ran, failing = [], [True]
+
+    def step(ctx, name):
+        ran.append(name)
+        if name == "second" and failing:
+            failing.clear()
+            raise ValueError("once")
+        return name
+
+    def body(ctx):
+        return [(yield ctx.run(step, "first")), (yield ctx.run(step, "second"))]
+
+    local.register(body, name="body", retry_policy=Constant(delay=0.01, max_retries=3))
+    local.start()
+    assert local.begin_rpc("id", "body").result(5) == ["first", "second"]
+    assert ran == ["first", "second", "second"]
+
+
+def test_retries_stop_at_what_is_not_to_be_retried(local):
+    attempts = []
+
+    def body(ctx):
+        attempts.append(ctx.info.attempt)
+        raise KeyError("never again")
+
+    local.register(
+        body,
+        name="body",
+        retry_policy=Constant(delay=0.01),
+        non_retryable_exceptions=(LookupError,),
+    )
+    local.start()
+    with pytest.raises(KeyError):
+        local.begin_rpc("id", "body").result(5)
+    assert attempts == [1]
+
+
+def test_the_policy_of_a_call_travels_with_it(remote, group):
+    attempts = []
+    worker, caller = remote(), remote(group=group + "c")
+
+    def body(ctx):
+        attempts.append(ctx.info.attempt)
+        raise ValueError("always")
+
+    worker.register(body, name="body", retry_policy=Never())
+    worker.start()
+    called = caller.options(target=group, retry_policy=Constant(delay=0.01, max_retries=2))
+    with pytest.raises(ValueError, match="always"):
+        called.begin_rpc(group, "body").result(5)
+    assert attempts == [1, 2, 3]
+
+
+def test_the_number_of_the_attempt_survives_the_worker(remote, group):
+    attempts = []
+
+    def body(ctx):
+        attempts.append(ctx.info.attempt)
+        if len(attempts) < 3:
+            raise ValueError("not yet")
+        return "done"
+
+    first, second = remote(), remote()
+    for each in (first, second):
+        each.register(body, name="body", retry_policy=Constant(delay=0.5))
+    first.start()
+    handle = second.begin_rpc(group, "body")
+    until(lambda: attempts)
+    first.stop(0)
+    second.start()
+    assert handle.result(10) == "done"
+    assert attempts == [1, 2, 3]
+
+
+def test_a_retry_takes_no_slot_while_it_waits(make):
+    local = make(Resonate.local(concurrency=1))
+    failed = []
+
+    def body(ctx):
+        failed.append(ctx.info.attempt)
+        if len(failed) == 1:
+            raise ValueError("once")
+
+    local.register(body, name="body", retry_policy=Constant(delay=2, jitter=0))
+    local.register(leaf)
+    local.start()
+    local.begin_rpc("id", "body")
+    until(lambda: failed)
+    before = time.monotonic()
+    assert local.rpc("other", "leaf", 1) == 1
+    assert time.monotonic() - before < 1.5
+
+
+# --- cancelling -----------------------------------------------------------------------------------
+
+
+def test_cancel_reaches_the_function_and_its_attached_children(make):
+    local = make(Resonate.local(ttl=1))
+    seen = []
+
+    async def child(ctx):
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            seen.append(("child", ctx.cancelled))
+            raise
+
+    async def body(ctx):
+        try:
+            await asyncio.gather(ctx.rpc("child"), asyncio.sleep(30))
+        except asyncio.CancelledError:
+            seen.append(("body", ctx.cancelled))
+            raise
+
+    local.register(child)
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: list(local.promises.search_all(id_prefix="id.1")))
+    assert handle.cancel() is True
+    with pytest.raises(ResonateCanceledError):
+        handle.result(5)
+    assert local.promises.get("id.1").canceled
+    until(lambda: len(seen) == 2)
+    assert sorted(seen) == [("body", True), ("child", True)]
+    assert handle.cancel() is False
+
+
+def test_cancel_leaves_detached_calls_alone(local):
+    def body(ctx):
+        yield ctx.detached("nobody").options(target="nowhere")
+        yield ctx.rpc("nobody").options(target="nowhere")
+
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: list(local.promises.search_all(id_prefix="id.2")))
+    handle.cancel()
+    assert local.promises.get("id.1").pending
+    assert local.promises.get("id.2").canceled
+
+
+# --- misuse ---------------------------------------------------------------------------------------
+
+
+def test_what_is_no_operation_cannot_be_yielded(local):
+    def body(ctx):
+        try:
+            yield 5
+        except TypeError as error:
+            return str(error)
+
+    assert call(local, body) == "yield an operation of the context, not int"
+
+
+def test_result_in_an_async_function_says_what_to_write(local):
+    async def body(ctx):
+        try:
+            ctx.sleep(1).result()
+        except RuntimeError as error:
+            return str(error)
+
+    assert "await" in call(local, body)
+
+
+def test_a_context_is_closed_when_its_function_has_returned(local):
+    kept = []
+
+    def body(ctx):
+        kept.append(ctx)
+        yield ctx.sleep(0)
+
+    call(local, body)
+    with pytest.raises(Exception, match=r"closed|lost"):
+        kept[0].run(leaf, 1)
+
+
+def test_a_plain_function_that_catches_everything_is_replayed_all_the_same(local):
+    def body(ctx):
+        try:
+            value = ctx.rpc("leaf", 1).result()
+        except BaseException:
+            return "swallowed"
+        return value
+
+    local.register(leaf)
+    assert call(local, body) == 1
+
+
+# --- dependencies and facts -----------------------------------------------------------------------
+
+
+def test_dependencies_are_had_by_name_or_type(local):
+    class Database:
+        pass
+
+    database = Database()
+    local.set_dependency("db", database)
+
+    def body(ctx):
+        yield ctx.sleep(0)
+        assert ctx.get_dependency("db") is ctx.get_dependency(Database) is database
+        assert ctx.get_dependency(int) is None
+        assert ctx.get_dependency("missing", 5) == 5
+        return "had"
+
+    assert call(local, body) == "had"
+
+
+def test_facts_tell_parent_and_root(local):
+    def child(ctx):
+        return [ctx.id, ctx.info.parent, ctx.info.root, ctx.info.version, ctx.info.attempt]
+
+    def body(ctx):
+        mine = [ctx.id, ctx.info.parent, ctx.info.root]
+        return mine, (yield ctx.run(child))
+
+    assert call(local, body) == [["id", None, "id"], ["id.1", "id", "id", 1, 1]]
+
+
+def test_versions_stand_side_by_side(local):
+    local.register(lambda ctx: "one", name="f", version=1)
+    local.register(lambda ctx: "two", name="f", version=2)
+
+    def body(ctx):
+        newest = yield ctx.rpc("f")
+        return [newest, (yield ctx.rpc("f").options(version=1))]
+
+    assert call(local, body) == ["two", "one"]
+
+
+def test_values_of_steps_are_typed_by_annotations(local):
+    @dataclass
+    class Order:
+        id: int
+        total: float
+
+    def price(ctx, order: Order) -> Order:
+        assert isinstance(order, Order)
+        return Order(order.id, 5.0)
+
+    def body(ctx, order: Order) -> Order:
+        found = yield ctx.run(price, order)
+        assert isinstance(found, Order)
+        return found
+
+    price.__annotations__ = {"order": Order, "return": Order}
+    body.__annotations__ = {"order": Order}
+    assert call(local, body, Order(1, 0.0)) == {"id": 1, "total": 5.0}
