@@ -244,17 +244,40 @@ async def test_a_task_that_rests_does_not_hold_up_the_others(servers, monkeypatc
         await eventually(lambda: worker.given[-1] == "b")
 
 
-async def test_a_task_that_rests_does_so_for_a_new_member_too(servers, monkeypatch):
+async def rested(server, pid):
+    """Return when a worker gave a task back for the second time, and left."""
+    worker = Worker(server, pid)
+    await server.create("a")
+    for version in (1, 2):
+        await eventually(lambda version=version: len(worker.given) == version)
+        released = asyncio.get_running_loop().time()
+        await server.release("a", version)
+    worker.leave()
+    return released
+
+
+async def test_a_task_that_rests_goes_to_a_new_member_at_once(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 60_000))
+    async with servers.start() as server:
+        await rested(server, "x")
+        await server.given(Worker(server, "y"), "a")
+
+
+async def test_a_task_that_rests_does_so_for_who_gave_it_back_and_comes_again(servers, monkeypatch):
     monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 120))
     async with servers.start() as server:
-        worker = Worker(server, "x")
-        await server.create("a")
-        for version in (1, 2):
-            await eventually(lambda version=version: len(worker.given) == version)
-            released = asyncio.get_running_loop().time()
-            await server.release("a", version)
-        worker.leave()
-        new = Worker(server, "y")
+        released = await rested(server, "x")
+        again = Worker(server, "x")
+        await server.given(again, "a")
+        assert again.times[0] - released > 0.119
+
+
+async def test_a_new_member_of_another_group_rouses_nothing(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 120))
+    async with servers.start() as server:
+        released = await rested(server, "x")
+        Worker(server, "other", group="other")
+        new = Worker(server, "x")
         await server.given(new, "a")
         assert new.times[0] - released > 0.119
 

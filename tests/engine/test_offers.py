@@ -194,11 +194,11 @@ def parked(pid):
 
 def test_the_first_release_rests_not_at_all_and_further_ones_longer():
     hints = Hints()
-    rests = [hints.released("a", "x", 1_000) for _ in range(8)]
+    rests = [hints.released("a", "x", 1_000, "r") for _ in range(8)]
     assert rests == [*RELEASE_BACKOFF_MS, RELEASE_BACKOFF_MS[-1], RELEASE_BACKOFF_MS[-1]]
     assert hints.get("a").not_before == 1_000 + RELEASE_BACKOFF_MS[-1]
     assert (hints.get("a").holder, hints.get("a").failed) == ("x", True)
-    assert hints.released("b", "x", 0) == 0
+    assert hints.released("b", "x", 0, "r") == 0
 
 
 def test_a_holder_that_is_lost_failed():
@@ -207,14 +207,14 @@ def test_a_holder_that_is_lost_failed():
     assert (hints.get("a").holder, hints.get("a").failed) == ("x", True)
     assert hints.get("a").not_before == 0
     assert [hints.loser("a", version) for version in (2, 3, 4)] == [None, "x", None]
-    hints.released("a", "y", 0)
+    hints.released("a", "y", 0, "r")
     assert hints.loser("a", 3) is None
     assert hints.loser("b", 3) is None
 
 
 def test_a_workflow_that_parks_clears_the_past_and_names_its_holder():
     hints = Hints()
-    hints.released("a", "x", 1_000)
+    hints.released("a", "x", 1_000, "r")
     hints.see(*parked("y"))
     hint = hints.get("a")
     assert (hint.holder, hint.failed, hint.releases, hint.not_before) == ("y", False, 0, 0)
@@ -222,7 +222,7 @@ def test_a_workflow_that_parks_clears_the_past_and_names_its_holder():
 
 def test_a_task_that_ends_leaves_no_hint():
     hints = Hints()
-    hints.released("a", "x", 1_000)
+    hints.released("a", "x", 1_000, "r")
     before = targeted("a", acquired("x", 9))
     hints.see(before, targeted("a", Task("fulfilled", 1), state="resolved"))
     assert hints.get("a") is None

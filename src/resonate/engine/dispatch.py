@@ -26,7 +26,7 @@ from resonate.engine.clock import Clock
 from resonate.engine.hints import Hints
 from resonate.engine.members import Directory, Group, Member
 from resonate.engine.offers import Offer, Offers
-from resonate.engine.queues import Queue, Queues, Waiting
+from resonate.engine.queues import Queue, Queues, Waiting, routes
 from resonate.protocol.addresses import parse_address
 from resonate.protocol.limits import RECYCLE_HOLD_MS
 from resonate.protocol.validation import BRANCH, TARGET
@@ -75,6 +75,14 @@ class Dispatch:
             self._recycled.pop((member.group, member.pid), None)
             self._queues.opened(member)
             self.freed(member)
+            self._rouse(member)
+
+    def _rouse(self, member: Member) -> None:
+        """What nobody here could do may be what the newcomer is for."""
+        mine = {route for route, _ in routes(member)}
+        rested = self._hints.rouse(mine, member.pid, self._clock.now())
+        if rested:
+            self._look(rested)
 
     def left(self, member: Member, *, recycled: bool) -> None:
         """A member is gone; one whose stream the server itself ended is waited for a little."""
@@ -146,9 +154,9 @@ class Dispatch:
             queue.tasks[after.id].version = task.version
         self._queues.touch(queue.route)
 
-    def released(self, task_id: str, pid: str | None) -> None:
+    def released(self, task_id: str, pid: str | None, route: str | None) -> None:
         """The holder gave the task back."""
-        if self._hints.released(task_id, pid, self._clock.now()):
+        if self._hints.released(task_id, pid, self._clock.now(), route):
             self._wake_later(task_id)
 
     def lost(self, task_id: str, pid: str, version: int) -> None:

@@ -470,7 +470,9 @@ class Engine:
             if type(request) is rq.TaskRelease and answer.status == 200:
                 before = state.before.get(request.data.id)
                 task = before.task if isinstance(before, Promise) else None
-                self._dispatch.released(request.data.id, task.pid if task is not None else None)
+                pid = task.pid if task is not None else None
+                route = before.route if isinstance(before, Promise) else None
+                self._dispatch.released(request.data.id, pid, route)
             elif type(request) is rq.TaskAcquire:
                 for member in self.directory.by_pid(request.data.pid):
                     self._dispatch.answered(member)

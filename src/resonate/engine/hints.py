@@ -19,7 +19,7 @@ class Hint(Struct):
     """The last holder, whether it failed us, and how often the task was released in a row.
 
     ``lost`` is the version of the lease that ended without it. ``not_before`` is an instant: until
-    then the task rests.
+    then the task rests, unless somebody new joins ``route``.
     """
 
     holder: str | None = None
@@ -27,6 +27,7 @@ class Hint(Struct):
     lost: int | None = None
     releases: int = 0
     not_before: int = 0
+    route: str | None = None
 
 
 class Hints:
@@ -39,7 +40,7 @@ class Hints:
         """Return what is known about the task."""
         return self._hints.get(task_id)
 
-    def released(self, task_id: str, holder: str | None, now: int) -> int:
+    def released(self, task_id: str, holder: str | None, now: int, route: str | None) -> int:
         """The holder gave the task back; return for how many ms it rests.
 
         The first time it goes to another member at once.
@@ -48,8 +49,19 @@ class Hints:
         rest = RELEASE_BACKOFF_MS[min(hint.releases, len(RELEASE_BACKOFF_MS) - 1)]
         hint.holder, hint.failed, hint.lost = holder, True, None
         hint.releases += 1
-        hint.not_before = now + rest
+        hint.not_before, hint.route = now + rest, route
         return rest
+
+    def rouse(self, routes: set[str], pid: str, now: int) -> list[str]:
+        """Return the tasks of the routes that rest, not by ``pid``, and let them rest no more."""
+        found = [
+            task_id
+            for task_id, hint in self._hints.items()
+            if hint.not_before > now and hint.route in routes and hint.holder != pid
+        ]
+        for task_id in found:
+            self._hints[task_id].not_before = now
+        return found
 
     def lost(self, task_id: str, holder: str, version: int) -> None:
         """The holder is gone or silent: prefer another."""
