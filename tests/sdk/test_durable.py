@@ -13,6 +13,7 @@ import pytest
 
 from resonate import Resonate
 from resonate.errors import (
+    ArgumentsError,
     RemoteError,
     ResonateCanceledError,
     ResonateTimedoutError,
@@ -367,7 +368,7 @@ def replayed(make, remote, group, body, monkeypatch):
 
 @flavours(
     generator=lambda ctx: (yield from _counted(ctx)),
-    coroutine=lambda ctx: _counted_async(ctx),
+    coroutine=lambda ctx: _counted_async(ctx),  # noqa: PLW0108  # defined below
     plain=lambda ctx: [
         ctx.run(count, 1).result(),
         ctx.rpc("leaf", 2).result(),
@@ -690,7 +691,7 @@ def test_a_plain_function_that_catches_everything_is_replayed_all_the_same(local
     def body(ctx):
         try:
             value = ctx.rpc("leaf", 1).result()
-        except BaseException:
+        except BaseException:  # noqa: BLE001  # what a careless function does
             return "swallowed"
         return value
 
@@ -758,3 +759,48 @@ def test_values_of_steps_are_typed_by_annotations(local):
     price.__annotations__ = {"order": Order, "return": Order}
     body.__annotations__ = {"order": Order}
     assert call(local, body, Order(1, 0.0)) == {"id": 1, "total": 5.0}
+
+
+# --- what a caller gets wrong ---------------------------------------------------------------------
+
+
+def test_arguments_are_checked_where_the_function_is_known(local):
+    def takes_one(ctx, number):
+        return number
+
+    takes_one = local.register(takes_one)
+
+    def body(ctx):
+        with pytest.raises(ArgumentsError, match=r"takes_one.*missing"):
+            ctx.rpc(takes_one)
+        return (yield ctx.rpc(takes_one, 1))
+
+    with pytest.raises(ArgumentsError, match="too many"):
+        takes_one.begin_rpc("wrong", 1, 2)
+    with pytest.raises(ArgumentsError, match="missing"):
+        takes_one.begin_run("wrong", nobody=1)
+    assert call(local, body) == 1
+    assert not list(local.promises.search_all(id_prefix="wrong"))
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+def test_very_many_steps_at_once_take_few_threads(local):
+    seen = []
+
+    def step(ctx, number):
+        seen.append(threading.active_count())
+        return ctx.run(leaf, number).result()
+
+    def body(ctx):
+        promises = []
+        for number in range(500):
+            promises.append((yield ctx.begin_run(step, number)))
+        total = 0
+        for promise in promises:
+            total += yield promise
+        return total
+
+    assert call(local, body, timeout=30) == sum(range(500))
+    assert max(seen) < 200

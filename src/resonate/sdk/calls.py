@@ -22,6 +22,7 @@ from resonate.sdk.registry import Registered
 from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
+from resonate.sdk.signatures import check_arguments
 
 Func = Callable[..., Any] | str
 Args = tuple[Any, ...]
@@ -103,6 +104,7 @@ class Calls:
             name, version = func, self.options.version or (entry.version if entry else 1)
         elif entry is not None:
             name, version = entry.name, entry.version
+            check_arguments(entry.func, args, kwargs)
         else:
             raise self._unknown(func)
         encoder = self.options.encoder or shared.encoder

@@ -23,6 +23,7 @@ from resonate.sdk import checks
 from resonate.sdk.errors import FunctionNotFoundError
 from resonate.sdk.function import Function
 from resonate.sdk.operations import Operation, OperationOptions, Promise, Ready, Request
+from resonate.sdk.signatures import check_arguments
 
 if TYPE_CHECKING:
     from resonate.sdk.attempt import Attempt
@@ -318,6 +319,7 @@ class Context:
             if entry is None:
                 raise FunctionNotFoundError(getattr(func, "__name__", repr(func)))
             name, version, typed_by = entry.name, entry.version, entry.func
+            check_arguments(entry.func, args, kwargs)
         request = Request(kind, name, None, version, args, kwargs, handle=handle, typed_by=typed_by)
         return Operation(attempt, attempt.next_id(), request, _NONE)
 

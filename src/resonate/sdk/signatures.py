@@ -118,17 +118,28 @@ def arguments(
     Raises ArgumentsError when they do not fit.
     """
     plan = _plan(func)
-    if plan.signature is not None and (kwargs or not plan.least <= len(args) <= plan.most):
-        try:
-            plan.signature.bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise _wrong(func, plan, args, kwargs, str(error)) from None
+    _fit(plan, func, args, kwargs)
     if not plan.reads or not _reach_the_inner(plan, args, kwargs):
         return args, kwargs
     try:
         return plan.read_args(args), plan.read_kwargs(kwargs)
     except DecodingError as error:
         raise _wrong(func, plan, args, kwargs, str(error)) from error
+
+
+def check_arguments(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Raise ArgumentsError unless the function takes that many arguments, of those names."""
+    _fit(_plan(func), func, args, kwargs)
+
+
+def _fit(
+    plan: _Plan, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> None:
+    if plan.signature is not None and (kwargs or not plan.least <= len(args) <= plan.most):
+        try:
+            plan.signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise _wrong(func, plan, args, kwargs, str(error)) from None
 
 
 def _reach_the_inner(plan: _Plan, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

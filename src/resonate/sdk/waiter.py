@@ -1,4 +1,8 @@
-"""Threads that wait for a step, and are let go when their task is suspended."""
+"""Threads that wait for a step.
+
+They are let go when their task is suspended, or when all its threads wait and others are needed:
+the function is replayed, on another thread, when there is something new for it.
+"""
 
 from __future__ import annotations
 

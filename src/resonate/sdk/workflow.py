@@ -23,6 +23,7 @@ import functools
 import logging
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from resonate.sdk.frames import Frame
 
 _LISTEN_SECONDS = 0.1  # that something else runs on while a step of others is awaited
+_THREADS_MAX = 64  # at the same time for one task, however many steps it begins
 _WAKE_MS = 60_000
 _OPTIMISM_MS = 5_000  # a deadline nearer than that may decide against us
 _CALLBACK = "promise.register_callback"
@@ -74,19 +76,30 @@ class Workflow:
         self._listening = False
         self._watched = False
         self._busy = 0  # jobs on threads, and tasks on the loop of async functions
+        self._threads = 0  # those of them that run
+        self._jobs: deque[Callable[[], None]] = deque()
 
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, job: Callable[[], None]) -> None:
-        """Run a part of a function on a thread of the pool."""
+        """Run a part of a function on a thread of the pool, when there is one for it."""
         with self.lock:
             self._busy += 1
-        self.host.run(functools.partial(self._run, job))
+            self._jobs.append(job)
+            self._run_next()
+
+    def _run_next(self) -> None:
+        if self._jobs and self._threads < _THREADS_MAX:
+            self._threads += 1
+            self.host.run(functools.partial(self._run, self._jobs.popleft()))
 
     def _run(self, job: Callable[[], None]) -> None:
         try:
             job()
         finally:
+            with self.lock:
+                self._threads -= 1
+                self._run_next()
             self.job_done()
 
     def run_async(self, act: Callable[..., object], *args: object) -> None:
@@ -232,8 +245,11 @@ class Workflow:
         with self.lock:
             if unwind is None:
                 self._unwind.pop(key, None)
-            else:
+                return
+            if not self.over:
                 self._unwind[key] = unwind
+                return
+        unwind()  # it was lost while the thread was about to wait
 
     def check(self) -> None:
         """Suspend the task, or deliver its outcome, if it is time for that."""
@@ -242,10 +258,17 @@ class Workflow:
                 return
             if self._outcome is not None:
                 self._deliver()
+            elif self._jobs and self._active <= len(self._jobs):
+                self._let_go()
             elif self._active > 0 or self._state != "held":
                 self._listen_later()
             elif self._awaited:
                 self._suspend()
+
+    def _let_go(self) -> None:
+        """Let the threads go that wait: all do, and jobs wait for a thread."""
+        unwind, self._unwind = list(self._unwind.values()), {}
+        _do(unwind)
 
     def _suspend(self) -> None:
         self._state = "suspending"
