@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import threading
@@ -90,13 +91,57 @@ def plain(ctx):
     return [reserved, doubled, charged, answer, shipped, sum(squares), both, drawn, mailed]
 
 
+# --- many -----------------------------------------------------------------------------------------
+
+
+def fan_generator(ctx, number):
+    promises = []
+    for each in range(number):
+        promises.append((yield ctx.begin_rpc("square", each)))
+    total = 0
+    for promise in promises:
+        total += yield promise
+    return total
+
+
+async def fan_coroutine(ctx, number):
+    return sum(await asyncio.gather(*[ctx.rpc("square", each) for each in range(number)]))
+
+
+def fan_plain(ctx, number):
+    promises = [ctx.begin_rpc("square", each).result() for each in range(number)]
+    return sum(promise.result() for promise in promises)
+
+
+def wait_generator(ctx):
+    return (yield (yield ctx.promise()))
+
+
+async def wait_coroutine(ctx):
+    return await (await ctx.promise())
+
+
+def wait_plain(ctx):
+    return ctx.promise().result().result()
+
+
+def census(ctx):
+    """Tell what the worker uses: memory in MiB, slots, suspended workflows, threads."""
+    worker = ctx._attempt.workflow.host
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    memory = pages * resource.getpagesize() / 2**20
+    return [memory, worker._running - 1, len(worker._suspensions), threading.active_count()]
+
+
+FANS = (fan_generator, fan_coroutine, fan_plain)
+WAITS = (wait_generator, wait_coroutine, wait_plain)
 FLAVOURS = {each.__name__: each for each in (generator, coroutine, plain)}
 EXPECTED = [2, 4, 6, "yes", 8, sum(n * n for n in range(FAN)), [4, 5], 10]
 
 
 def worker(url, folder, group):
     resonate = Resonate.remote(url, group=group, ttl=5, dependencies={"folder": str(folder)})
-    for each in (*FLAVOURS.values(), square):
+    for each in (*FLAVOURS.values(), *FANS, *WAITS, square, census):
         resonate.register(each)
     return resonate
 
@@ -121,6 +166,7 @@ def die_after(writes, group):
 if __name__ == "__main__":
     url, folder, group, writes = sys.argv[1:]
     die_after(int(writes), group)
-    worker(url, folder, group).start()
+    resonate = worker(url, folder, group)
+    resonate.start()
     print("ready", flush=True)
-    threading.Event().wait()
+    resonate.run_until_signal(timeout=5)

@@ -87,3 +87,35 @@ def test_workflows_survive_the_deaths_of_workers_and_servers(children, tmp_path,
     client.stop(0)
     with capsys.disabled():
         print(f"\n{len(handles)} workflows, killed: {dict(killed)}, seed {seed}")
+
+
+@pytest.mark.timeout(120)
+def test_a_rolling_deploy_loses_nothing_and_starts_nothing_twice(children, tmp_path):
+    server = children.server()
+    group = "flavours"
+
+    def worker():
+        found = children.spawn("w", HERE / "flavours.py", server.url, tmp_path, group, 10**9)
+        found.wait_for("ready", 30)
+        return found
+
+    workers = [worker() for _ in range(2)]
+    people = People(server.url)
+    client = Resonate.remote(server.url, group="callers")
+    caller = client.options(target=group)
+    handles = {
+        f"{flavour}-{number}": caller.begin_rpc(f"{flavour}-{number}", flavour)
+        for flavour in FLAVOURS
+        for number in range(2)
+    }
+    for old in workers:
+        worker()
+        old.send(signal.SIGTERM)
+        assert old.wait(10) == 0
+    for id, handle in handles.items():
+        *_, drawn, mailed = result = handle.result(30)
+        assert [*result[:7], mailed] == EXPECTED
+        assert 1 <= drawn <= 6
+        assert Counter((tmp_path / id).read_text().splitlines()) == Counter(EFFECTS)
+    people.end()
+    client.stop(0)

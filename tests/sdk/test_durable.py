@@ -14,6 +14,7 @@ import pytest
 from resonate import Resonate
 from resonate.errors import (
     ArgumentsError,
+    NotStartedError,
     RemoteError,
     ResonateCanceledError,
     ResonateTimedoutError,
@@ -759,6 +760,38 @@ def test_values_of_steps_are_typed_by_annotations(local):
     price.__annotations__ = {"order": Order, "return": Order}
     body.__annotations__ = {"order": Order}
     assert call(local, body, Order(1, 0.0)) == {"id": 1, "total": 5.0}
+
+
+# --- too late -------------------------------------------------------------------------------------
+
+
+def _got_later(caller):
+    until(caller.begin_rpc("id", "f").done)
+    return caller.get("id").result(5)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda caller: caller.rpc("id", "f"),
+        lambda caller: caller.begin_rpc("id", "f").result(5),
+        _got_later,
+    ],
+)
+def test_a_call_that_nobody_started_with_in_time_says_so(local, how):
+    caller = local.options(target="nobody", timeout=0.05)
+    with pytest.raises(NotStartedError, match="no worker started with promise id"):
+        how(caller)
+
+
+def test_a_call_that_took_too_long_is_timed_out(local):
+    go = threading.Event()
+    local.register(lambda ctx: go.wait(10), name="f")
+    local.start()
+    with pytest.raises(ResonateTimedoutError) as caught:
+        local.options(timeout=0.1).rpc("id", "f")
+    go.set()
+    assert type(caught.value) is ResonateTimedoutError
 
 
 # --- what a caller gets wrong ---------------------------------------------------------------------

@@ -24,12 +24,14 @@ from resonate.sdk.encoders import Encoder, apply, undo
 from resonate.sdk.errors import (
     DecodingError,
     EncodingError,
+    NotStartedError,
     RemoteError,
     ResonateCanceledError,
     ResonateTimedoutError,
     ValueTooLargeError,
 )
 
+NEVER_STARTED = {"resonate:started": "never"}  # set here, on a timed-out record, see explaining
 LIMIT = BODY_BYTES_MAX - 256 * 1024  # of a value: room for what stands around it in a request
 
 
@@ -138,6 +140,8 @@ def outcome(
         case "rejected_canceled":
             raise ResonateCanceledError(promise.id)
         case "rejected_timedout":
+            if promise.value.headers == NEVER_STARTED:
+                raise NotStartedError(promise.id, promise.timeout_at / 1000)
             raise ResonateTimedoutError(promise.id, promise.timeout_at / 1000)
         case _:
             raise AssertionError(f"promise {promise.id} is not settled")

@@ -24,6 +24,7 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk.cancelling import cancel
 from resonate.sdk.client import Client
 from resonate.sdk.encoders import Encoder
+from resonate.sdk.explaining import explained
 from resonate.sdk.handle import Handle
 from resonate.sdk.machine import Machine
 from resonate.sdk.registry import Registry
@@ -85,7 +86,14 @@ class Shared:
                 _at_exit(self)
             return self._client
 
-    def _made(self, kind: type[C], connect: Callable[[], Transport], group: str, pid: str) -> C:
+    def _made(
+        self,
+        kind: type[C],
+        connect: Callable[[], Transport],
+        group: str,
+        pid: str,
+        machine: Machine | None = None,
+    ) -> C:
         """Return a new client that has what all of this process have in common."""
         return kind(
             connect,
@@ -99,7 +107,7 @@ class Shared:
             registry=self.registry,
             dependencies=self.dependencies,
             encoder=self.encoder,
-            machine=self.machine,
+            machine=machine or self.machine,
         )
 
     def handle(
@@ -118,7 +126,8 @@ class Shared:
         if promise is not None and promise.state != "pending":
             settled = Future()
             settled.set_result(promise)
-        subscribe = self._subscribe if settled is None else lambda _id: settled
+        known = settled and explained(self.client, settled)
+        subscribe = self._subscribe if known is None else lambda _id: known
         return Handle(id, subscribe, self.cancel, func, encoder or self.encoder)
 
     def cancel(self, id: str) -> bool:
@@ -138,7 +147,8 @@ class Shared:
                 self._client = None
 
     def _subscribe(self, id: str) -> Future[PromiseRecord]:
-        return self.client.subscribe(id)
+        client = self.client
+        return explained(client, client.subscribe(id))
 
     def _notice_fork(self) -> None:
         if self._process == os.getpid():
