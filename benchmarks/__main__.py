@@ -6,13 +6,14 @@ import os
 import platform
 import sys
 
-from benchmarks import calls, load, memory
+from benchmarks import calls, load, memory, sdk
 
 ALL = {
     "load": load.main,
     "dispatch": calls.dispatch,
     "calls": calls.throughput,
     "recovery": calls.recovery,
+    "sdk": sdk.main,
     "memory": memory.main,
 }
 

@@ -496,7 +496,8 @@ def test_sdk_reference_has_the_facts_of_a_context():
 def test_sdk_reference_has_every_error_and_no_other():
     table = rows(section(page("docs/reference/sdk.md"), "Errors"))
     named = {row[0].strip("`") for row in table[2:]}
-    assert named | {"ResonateError"} == set(resonate.errors.__all__)
+    assert named | {"ResonateError", "register_exception"} == set(resonate.errors.__all__)
+    assert "register_exception" in names(section(page("docs/reference/sdk.md"), "Errors"))
 
 
 # --------------------------------------------------------------------------------- internals
@@ -611,9 +612,10 @@ def test_tutorial_goes_as_it_says(tmp_path):
     blocks = [
         block for language, block in BLOCK.findall(page("docs/tutorial.md")) if language == "python"
     ]
-    worker, call = blocks
-    (tmp_path / "worker.py").write_text(worker)
-    (tmp_path / "call.py").write_text(call.replace("20", "3"))
+    first, worker, call = blocks
+    (tmp_path / "first.py").write_text(first.replace("sleep(1)", "sleep(0.01)"))
+    (tmp_path / "worker.py").write_text(worker.replace("sleep(1)", "sleep(0.5)"))
+    (tmp_path / "call.py").write_text(call.replace("20", "4"))
 
     with Server("serve", "--port", "0", cwd=tmp_path) as server:
         environment = {**os.environ, "RESONATE_URL": server.url, "PYTHONUNBUFFERED": "1"}
@@ -631,8 +633,15 @@ def test_tutorial_goes_as_it_says(tmp_path):
             out, _ = run("call.py", id).communicate(timeout=30)
             first, second = out.splitlines()
             assert first == f"{id} is durable"
-            assert second.startswith("counted to 3 in process ")
+            assert second.startswith("4 steps in process ")
             return int(second.split()[-1])
+
+        alone = {key: value for key, value in environment.items() if key != "RESONATE_URL"}
+        line = [sys.executable, "first.py"]
+        done = subprocess.run(
+            line, env=alone, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split("\n") == ["3 …", "2 …", "1 …", "lift-off", ""]
 
         log = tmp_path / "workers.log"
         with (
@@ -647,10 +656,12 @@ def test_tutorial_goes_as_it_says(tmp_path):
 
                 with run("call.py", "second") as caller:
                     assert caller.stdout.readline() == "second is durable\n"
-                    counting = process_that_says("second: 1 of 3", log)
-                    victim, survivor = (one, two) if counting == one.pid else (two, one)
+                    working = process_that_says("second.3: step 3", log)
+                    victim, survivor = (one, two) if working == one.pid else (two, one)
                     victim.kill()
-                    assert caller.stdout.readline() == f"counted to 3 in process {survivor.pid}\n"
+                    assert caller.stdout.readline() == (
+                        f"2 steps in process {victim.pid}, 2 steps in process {survivor.pid}\n"
+                    )
 
                 survivor.send_signal(signal.SIGINT)
                 assert survivor.wait(timeout=20) == 0

@@ -15,9 +15,20 @@
 
 from __future__ import annotations
 
+from resonate.sdk.async_function import AsyncFunction
+from resonate.sdk.async_handle import AsyncHandle
+from resonate.sdk.async_resonate import AsyncResonate
 from resonate.sdk.context import Context
 from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
 from resonate.sdk.resonate import Resonate
 
-__all__ = ["Context", "Function", "Handle", "Resonate"]
+__all__ = [
+    "AsyncFunction",
+    "AsyncHandle",
+    "AsyncResonate",
+    "Context",
+    "Function",
+    "Handle",
+    "Resonate",
+]

@@ -308,6 +308,49 @@ def test_asyncio_timeout_ends_a_wait(local):
     assert local.promises.get("id.1").canceled
 
 
+@pytest.mark.parametrize("what", ["operation", "promise"])
+def test_an_await_that_is_cancelled_cancels_its_step(local, what):
+    async def body(ctx):
+        operation = ctx.promise()
+        promise = await operation
+        waited = ctx.rpc("nobody").options(target="nowhere") if what == "operation" else promise
+        try:
+            async with asyncio.timeout(0.05):
+                await waited
+        except TimeoutError:
+            if what == "operation":
+                local.promises.resolve(promise.id)
+            return "late"
+
+    assert call(local, body) == "late"
+    assert local.promises.get("id.2" if what == "operation" else "id.1").canceled
+
+
+def test_a_detached_call_outlives_the_await_of_it(local):
+    async def body(ctx):
+        promise = await ctx.detached("nobody").options(target="nowhere")
+        try:
+            async with asyncio.timeout(0.05):
+                await promise
+        except TimeoutError:
+            return "late"
+
+    assert call(local, body) == "late"
+    assert local.promises.get("id.1").pending
+
+
+def test_result_gives_up_in_time_though_the_task_is_suspended(local):
+    def body(ctx):
+        promise = ctx.promise(timeout=30).result()
+        try:
+            promise.result(timeout=0.1)
+        except TimeoutError:
+            local.promises.resolve(promise.id)
+            return ctx.run(leaf, "late").result()
+
+    assert call(local, body) == "late"
+
+
 def test_other_input_may_arrive_while_a_step_is_awaited(local):
     async def body(ctx):
         async def other():
@@ -359,7 +402,7 @@ def test_remote_news_reach_a_function_whose_local_step_runs_on(local):
 
 def replayed(make, remote, group, body, monkeypatch):
     """Run a body on a worker that has nothing in memory when it resumes."""
-    monkeypatch.setattr("resonate.sdk.worker.SUSPENSIONS_MAX", 0)
+    monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
     worker = remote()
     worker.register(body, name="body")
     worker.register(leaf)
@@ -438,7 +481,7 @@ def test_the_logger_is_silent_in_a_replay(make, remote, group, monkeypatch, capl
 
 
 def test_code_that_asks_for_another_step_is_told_apart(make, remote, group, monkeypatch, caplog):
-    monkeypatch.setattr("resonate.sdk.worker.SUSPENSIONS_MAX", 0)
+    monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
     asked = ["first"]
 
     def body(ctx):
@@ -467,7 +510,7 @@ def test_code_that_asks_for_another_step_is_told_apart(make, remote, group, monk
 
 
 def test_code_that_leaves_a_recorded_step_out_is_noticed(make, remote, group, monkeypatch, caplog):
-    monkeypatch.setattr("resonate.sdk.worker.SUSPENSIONS_MAX", 0)
+    monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
     whole = [True]
 
     def body(ctx):
@@ -653,6 +696,84 @@ def test_cancel_leaves_detached_calls_alone(local):
     assert local.promises.get("id.2").canceled
 
 
+def test_cancel_leaves_what_a_detached_call_has_begun_alone(local):
+    def child(ctx):
+        yield ctx.sleep(60)
+
+    def body(ctx):
+        yield ctx.detached("child")
+        yield ctx.begin_rpc("child")
+        yield ctx.sleep(60)
+
+    local.register(child)
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: all(list(local.promises.search_all(id_prefix=f"id.{n}.1")) for n in (1, 2)))
+    handle.cancel()
+    states = {each.id: each.state for each in local.promises.search_all(id_prefix="id.")}
+    assert [states["id.1"], states["id.1.1"]] == ["pending", "pending"]
+    assert {states["id.2"], states["id.2.1"], states["id.3"]} == {"rejected_canceled"}
+
+
+def test_cancel_reaches_children_with_ids_of_their_own(make):
+    local = make(Resonate.local(ttl=1))
+
+    async def body(ctx):
+        await ctx.begin_rpc("nobody").options(id="own", target="nowhere")
+        await asyncio.sleep(30)
+
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: list(local.promises.search_all(id_prefix="own")))
+    handle.cancel()
+    until(lambda: local.promises.get("own").canceled)
+
+
+@pytest.mark.parametrize("how", ["cancel", "resolve"])
+def test_what_ended_elsewhere_is_forgotten_here(local, how, monkeypatch):
+    monkeypatch.setattr("resonate.sdk.suspensions._LOOK_SECONDS", 0.05)
+    closed = []
+
+    def body(ctx):
+        try:
+            yield ctx.rpc("nobody").options(id="own", target="nowhere")
+        finally:
+            closed.append(ctx.cancelled)
+
+    local.register(body, name="body")
+    local.start()
+    local.begin_rpc("id", "body")
+    suspensions = local._shared.client._worker._suspensions
+    until(lambda: len(suspensions))
+    getattr(local.promises, how)("id")
+    until(lambda: closed)
+    assert closed == [True]
+    assert len(suspensions) == 0
+    until(lambda: local.promises.get("own").canceled is (how == "cancel"))
+
+
+def test_a_registered_function_brings_its_policy_along(local):
+    attempts = []
+
+    @local.register(retry_policy=Constant(delay=0.01))
+    def flaky(ctx):
+        attempts.append(ctx.info.attempt)
+        if len(attempts) < 3:
+            raise ValueError("not yet")
+        return "at last"
+
+    def body(ctx):
+        once = ctx.run(flaky).options(retry_policy=Never())
+        with pytest.raises(ValueError, match="not yet"):
+            yield once
+        return (yield ctx.run(flaky))
+
+    assert call(local, body) == "at last"
+    assert attempts == [1, 1, 2]
+
+
 # --- misuse ---------------------------------------------------------------------------------------
 
 
@@ -777,6 +898,7 @@ def _got_later(caller):
         lambda caller: caller.begin_rpc("id", "f").result(5),
         _got_later,
     ],
+    ids=["rpc", "begin_rpc", "get"],
 )
 def test_a_call_that_nobody_started_with_in_time_says_so(local, how):
     caller = local.options(target="nobody", timeout=0.05)

@@ -7,6 +7,7 @@ the error's code, and mypy complains of one that is not needed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Any, assert_type
 
 from resonate import Context, Function, Handle, Resonate
@@ -53,6 +54,11 @@ async def plain_async(ctx: Context, number: int) -> float:
     return number / 2
 
 
+@resonate.register
+def steps(ctx: Context, text: str) -> Generator[Any, Any, bool]:
+    return bool((yield ctx.run(plain, len(text))))
+
+
 registered = resonate.register(plain, name="half")
 
 assert_type(greet.name, str)
@@ -76,6 +82,10 @@ assert_type(fetch.rpc("id", "url"), list[str])
 assert_type(fetch.begin_run("id", "url"), Handle[list[str]])
 assert_type(fetch.begin_rpc("id", "url"), Handle[list[str]])
 assert_type(pause.begin_rpc("id", 0.5), Handle[None])
+assert_type(steps.run("id", "text"), bool)
+assert_type(steps.rpc("id", "text"), bool)
+assert_type(steps.begin_run("id", "text"), Handle[bool])
+assert_type(steps.begin_rpc("id", "text"), Handle[bool])
 
 # --- calling through the client ---------------------------------------------------------------------
 
@@ -90,6 +100,10 @@ assert_type(resonate.rpc("id", plain, 1), float)
 assert_type(resonate.begin_rpc("id", plain, 1), Handle[float])
 assert_type(resonate.run("id", plain_async, 1), float)
 assert_type(resonate.begin_run("id", plain_async, 1), Handle[float])
+assert_type(resonate.run("id", steps, "text"), bool)
+assert_type(resonate.rpc("id", steps.func, "text"), bool)
+assert_type(resonate.begin_run("id", steps, "text"), Handle[bool])
+assert_type(resonate.begin_rpc("id", steps, "text"), Handle[bool])
 
 # --- by name: anything goes, nothing is known -------------------------------------------------------
 
@@ -106,6 +120,7 @@ greet.rpc("id")  # type: ignore[call-arg]
 greet.rpc("id", 5)  # type: ignore[arg-type]
 greet.begin_rpc("id", "Ada", time=2)  # type: ignore[call-arg]
 fetch.run("id", url=5)  # type: ignore[call-overload]
+steps.rpc("id", 5)  # type: ignore[call-overload]
 resonate.rpc("id", greet, 5)  # type: ignore[call-overload]
 resonate.begin_rpc("id", plain)  # type: ignore[call-overload]
 resonate.begin_rpc(5, "greet")  # type: ignore[call-overload]
@@ -122,6 +137,7 @@ async def main() -> None:
     assert_type(handle.done(), bool)
     assert_type(handle.result(), str)
     assert_type(handle.result(timeout=5), str)
+    assert_type(handle.cancel(), bool)
     assert_type(await handle, str)
     assert_type(await fetch.begin_rpc("id", "url"), list[str])
     assert_type(await asyncio.gather(handle, resonate.begin_rpc("id", plain, 1)), tuple[str, float])

@@ -24,7 +24,7 @@ from resonate.sdk.context import Context, Info
 from resonate.sdk.errors import LeaseLostError
 from resonate.sdk.journal import Journal
 from resonate.sdk.lanes import Lane
-from resonate.sdk.pool import in_async_function
+from resonate.sdk.pool import in_async_function, tell
 from resonate.sdk.steps import ABANDONED, After, Call, Step
 from resonate.sdk.waiter import Waiter
 
@@ -131,7 +131,7 @@ class Attempt:
 
         def watcher() -> After:
             self.wake()
-            return functools.partial(loop.call_soon_threadsafe, _release, done)
+            return functools.partial(tell, loop, _release, done)
 
         if not workflow.watch(step, watcher):
             return
@@ -146,7 +146,7 @@ class Attempt:
 
     def abandon(self, step: Step) -> None:
         """Cancel the step whose await was cancelled."""
-        if self.gone is None:
+        if self.gone is None and not self.workflow.host.machine.ending():
             self.workflow.cancel_step(step, ABANDONED, asyncio.CancelledError())
 
     def touch(self) -> None:
@@ -203,6 +203,8 @@ class Attempt:
             self._discard()
 
     def _raised(self, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError) and self.workflow.host.machine.ending():
+            return  # it did not end: the worker stops, and hands it back
         if self.gone is None:
             self.frame.raised(self, error)
         elif error is not self.gone:
@@ -257,8 +259,8 @@ class Attempt:
         """Make a task of the function; on the loop of async functions."""
         self.is_coroutine = True
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._await(begun))
-        self._cancel = functools.partial(loop.call_soon_threadsafe, task.cancel)
+        task = self.workflow.host.machine.task(self._await(begun))
+        self._cancel = functools.partial(tell, loop, task.cancel)
         task.add_done_callback(self._task_done)
         if self.gone is not None:
             task.cancel()

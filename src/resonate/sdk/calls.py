@@ -15,7 +15,8 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk import checks, codec
 from resonate.sdk.client import checked
 from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
-from resonate.sdk.function import Function
+from resonate.sdk.exchanges import Exchange
+from resonate.sdk.function import Registrable
 from resonate.sdk.handle import Handle
 from resonate.sdk.options import Options, address_of, address_of_group
 from resonate.sdk.registry import Registered
@@ -27,6 +28,7 @@ from resonate.sdk.signatures import check_arguments
 Func = Callable[..., Any] | str
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+Begun = Exchange[Handle[Any]]
 
 
 class Calls:
@@ -36,7 +38,7 @@ class Calls:
         self.options = options
         self._shared = shared
 
-    def begin_run(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
+    def begin_run(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """See ``Resonate.begin_run``."""
         shared = self._shared
         checks.check_text("id", id)
@@ -47,49 +49,49 @@ class Calls:
         action = rq.CreateAction(create.data, "promise.create", {})
         data = rq.TaskCreateData(shared.pid, shared.ttl, action)
         shared.client.start()
-        item = shared.client.ask(rq.TaskCreate(shared.client.head(), data)).result()
-        lease = self._lease(id, item)
+        item = yield shared.client.ask(rq.TaskCreate(shared.client.head(), data))
+        lease = yield from self._lease(id, item)
         if lease is not None and lease.task.state == "acquired":
             shared.client.take(lease)
         return self._handle(id, entry.func, None if lease is None else lease.promise)
 
-    def rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
+    def rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """As ``begin_rpc``, for somebody who waits: the listener is registered along with it."""
         create = self._invocation(id, func, args, kwargs)
         asked, settled = self._shared.client.ask_and_subscribe(create)
-        promise = _promise(asked.result())
+        promise = _promise((yield asked))
         entry = None if isinstance(func, str) else self._entry(func)
         typed_by = None if entry is None else entry.func
         return self._shared.handle(
             id, promise, settled=settled, func=typed_by, encoder=self.options.encoder
         )
 
-    def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Handle[Any]:
+    def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """See ``Resonate.begin_rpc``."""
         create = self._invocation(id, func, args, kwargs)
-        return self._handle(id, func, _promise(self._shared.client.ask(create).result()))
+        return self._handle(id, func, _promise((yield self._shared.client.ask(create))))
 
-    def get(self, id: str) -> Handle[Any]:
+    def get(self, id: str) -> Begun:
         """See ``Resonate.get``."""
         checks.check_text("id", id)
         request = rq.PromiseGet(self._shared.client.head(), rq.IdData(id))
-        promise = _promise(self._shared.client.ask(request).result())
+        promise = _promise((yield self._shared.client.ask(request)))
         return self._shared.handle(id, promise, encoder=self.options.encoder)
 
-    def _lease(self, id: str, item: Item) -> LeaseAnswer | None:
+    def _lease(self, id: str, item: Item) -> Exchange[LeaseAnswer | None]:
         """Return what this very call holds, or what has ended; None: somebody else executes it."""
         answer = item.answers[0]
         if answer.status == 409:
-            return self._earlier_lease(id) if item.repeated else None
+            return (yield from self._earlier_lease(id)) if item.repeated else None
         lease: LeaseAnswer = checked(answer).data
         return lease
 
-    def _earlier_lease(self, id: str) -> LeaseAnswer | None:
+    def _earlier_lease(self, id: str) -> Exchange[LeaseAnswer | None]:
         """Look whether an earlier try, whose answer got lost, took the lease for this process."""
         client = self._shared.client
-        item = client.ask(
+        item = yield client.ask(
             rq.TaskGet(client.head(), rq.IdData(id)), rq.PromiseGet(client.head(), rq.IdData(id))
-        ).result()
+        )
         task = checked(item.answers[0]).data.task
         promise = checked(item.answers[1]).data.promise
         mine = task.state == "acquired" and task.pid == self._shared.pid
@@ -140,7 +142,7 @@ class Calls:
         registry = self._shared.registry
         if isinstance(func, str):
             return registry.find(func, self.options.version)
-        if isinstance(func, Function):
+        if isinstance(func, Registrable):
             func = func.func
         if not callable(func):
             raise TypeError(f"func must be `Callable | str`, got {type(func).__name__}")

@@ -35,7 +35,7 @@ from resonate.sdk.errors import ResonateShutdownError, ResonateStoreError
 from resonate.sdk.listeners import Listeners
 from resonate.sdk.machine import Machine
 from resonate.sdk.options import quoted
-from resonate.sdk.pool import in_function
+from resonate.sdk.pool import in_async_function, in_function
 from resonate.sdk.registry import Registry
 from resonate.sdk.sender import Item, Sender
 from resonate.sdk.transport import Incoming, Terms, Transport, TransportError
@@ -120,6 +120,10 @@ class Client:
 
     # --- from any thread --------------------------------------------------------------------------
 
+    def future(self) -> Future[Any]:
+        """Return a future for which threads can wait."""
+        return self._machine.future()
+
     def ask(self, *requests: rq.Request) -> Future[Item]:
         """Send requests together; the future has the item with their answers, or an error."""
         asked: Future[Item] = self._machine.future()
@@ -147,7 +151,7 @@ class Client:
 
     def take(self, lease: LeaseAnswer) -> None:
         """Execute a task that was acquired by a call of this process."""
-        self._post(self._worker.take_own, lease, in_function())
+        self._post(self._worker.take_own, lease, in_function() or in_async_function())
 
     def stop(self, drain_seconds: float) -> None:
         """Drain the worker, close all connections, end the thread.

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from resonate.sdk import checks
 from resonate.sdk.errors import FunctionNotFoundError
-from resonate.sdk.function import Function
+from resonate.sdk.function import Registrable
 from resonate.sdk.operations import Operation, OperationOptions, Promise, Ready, Request
 from resonate.sdk.signatures import check_arguments
 
@@ -296,7 +296,7 @@ class Context:
     def _local(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, handle: bool
     ) -> Operation[Any]:
-        if isinstance(func, Function):
+        if isinstance(func, Registrable):
             func = func.func
         if not callable(func):
             raise TypeError(f"func must be `Callable`, got {type(func).__name__}")
@@ -315,7 +315,7 @@ class Context:
             entry = registry.find(func)
             name, version, typed_by = func, entry.version if entry is not None else 1, None
         else:
-            entry = registry.of(func.func if isinstance(func, Function) else func)
+            entry = registry.of(func.func if isinstance(func, Registrable) else func)
             if entry is None:
                 raise FunctionNotFoundError(getattr(func, "__name__", repr(func)))
             name, version, typed_by = entry.name, entry.version, entry.func

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from resonate.sdk.encoders import Encoder
@@ -16,26 +16,20 @@ if TYPE_CHECKING:
     from resonate.sdk.resonate import Resonate
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
-class Function(Generic[P, R]):
-    """A registered function. Calling it calls the function; the other methods call it durably.
+class Registrable(Generic[P, R_co]):
+    """What stands for a function that is registered: equal to it, and called as it is called."""
 
-    Equal to the function it wraps, so it may stand wherever the function may.
-    """
-
-    def __init__(
-        self, resonate: Resonate, entry: Registered, func: Callable[Concatenate[Context, P], R]
-    ) -> None:
-        self._resonate = resonate
+    def __init__(self, entry: Registered, func: Callable[Concatenate[Context, P], R_co]) -> None:
         self._entry = entry
         self.func = func
         functools.update_wrapper(self, func)
 
     def __repr__(self) -> str:
-        return f"Function(name={self.name!r}, version={self.version})"
+        return f"{type(self).__name__}(name={self.name!r}, version={self.version})"
 
     @property
     def name(self) -> str:
@@ -47,15 +41,28 @@ class Function(Generic[P, R]):
         """Return the version it is registered under."""
         return self._entry.version
 
-    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, here and now."""
         return self.func(ctx, *args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
-        return self.func == (other.func if isinstance(other, Function) else other)
+        return self.func == (other.func if isinstance(other, Registrable) else other)
 
     def __hash__(self) -> int:
         return hash(self.func)
+
+
+class Function(Registrable[P, R_co]):
+    """A registered function. Calling it calls the function; the other methods call it durably.
+
+    Equal to the function it wraps, so it may stand wherever the function may.
+    """
+
+    def __init__(
+        self, resonate: Resonate, entry: Registered, func: Callable[Concatenate[Context, P], R_co]
+    ) -> None:
+        super().__init__(entry, func)
+        self._resonate = resonate
 
     def options(
         self,
@@ -66,7 +73,7 @@ class Function(Generic[P, R]):
         version: int | None = None,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         encoder: Encoder | None = None,
-    ) -> Function[P, R]:
+    ) -> Function[P, R_co]:
         """Return a copy whose calls have these options; see ``Resonate.options``."""
         resonate = self._resonate.options(
             tags=tags,
@@ -83,7 +90,11 @@ class Function(Generic[P, R]):
         self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run(
+        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
         """See ``Resonate.run``."""
         return self._resonate.run(id, self.func, *args, **kwargs)
@@ -93,7 +104,11 @@ class Function(Generic[P, R]):
         self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def begin_run(
+        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[T]: ...
+    @overload
+    def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
     def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
         """See ``Resonate.begin_run``."""
         return self._resonate.begin_run(id, self.func, *args, **kwargs)
@@ -103,7 +118,11 @@ class Function(Generic[P, R]):
         self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def rpc(
+        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
         """See ``Resonate.rpc``."""
         return self._resonate.rpc(id, self.func, *args, **kwargs)
@@ -113,7 +132,11 @@ class Function(Generic[P, R]):
         self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def begin_rpc(
+        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[T]: ...
+    @overload
+    def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
     def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
         """See ``Resonate.begin_rpc``."""
         return self._resonate.begin_rpc(id, self.func, *args, **kwargs)

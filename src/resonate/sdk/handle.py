@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk.codec import outcome
 from resonate.sdk.encoders import Encoder
+from resonate.sdk.exchanges import waiter
 from resonate.sdk.pool import in_async_function
 from resonate.sdk.signatures import return_type
 
@@ -38,6 +38,7 @@ class Handle(Generic[T]):
         self._func = func
         self._encoder = encoder
         self._future: Future[PromiseRecord] | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"Handle(id={self._id!r})"
@@ -82,16 +83,16 @@ class Handle(Generic[T]):
 
     async def _wait(self) -> T:
         settled = self._settled()
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def wake(_settled: object) -> None:
-            with contextlib.suppress(RuntimeError):  # that loop has ended meanwhile: nobody waits
-                loop.call_soon_threadsafe(_release, waiter)
-
-        settled.add_done_callback(wake)
-        await waiter
+        if not settled.done():
+            await asyncio.shield(self._until(settled))
         return self._value(settled.result())
+
+    def _until(self, settled: Future[PromiseRecord]) -> asyncio.Future[None]:
+        """Return what to await; one for all that wait on a loop, and give up, and wait again."""
+        found = self._waiter
+        if found is None or found.get_loop() is not asyncio.get_running_loop():
+            found = self._waiter = waiter(settled)
+        return found
 
     def _value(self, promise: PromiseRecord) -> T:
         kind = Any if self._func is None else return_type(self._func)
@@ -102,8 +103,3 @@ class Handle(Generic[T]):
         if self._future is None:
             self._future = self._subscribe(self._id)
         return self._future
-
-
-def _release(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -45,4 +45,15 @@ class Lane:
         return mine
 
 
+def in_body() -> bool:
+    """Tell whether the caller runs on an event loop, in an async function or a task it made."""
+    if _lane.get(None) is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # a thread that an async function has given something to do
+        return False
+    return True
+
+
 _lane: contextvars.ContextVar[Lane | None] = contextvars.ContextVar("resonate_lane", default=None)

@@ -6,13 +6,16 @@ take turns. Nothing else in the SDK looks at the wall clock or makes a thread.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from resonate.sdk.pool import LoopThread, Pool, async_thread, network_loop
+
+T = TypeVar("T")
 
 
 class Machine:
@@ -29,6 +32,14 @@ class Machine:
     def functions(self) -> LoopThread:
         """Return the thread of a worker's async functions."""
         return async_thread()
+
+    def task(self, body: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Return the task of an async function, on the loop that runs."""
+        return asyncio.get_running_loop().create_task(body)
+
+    def ending(self) -> bool:
+        """Tell whether the loop of async functions is ending, and cancels what runs on it."""
+        return False
 
     def pool(self) -> Pool:
         """Return the threads of a worker's other functions."""

@@ -62,7 +62,8 @@ class Promise(Generic[T]):
     """A child of a function: a durable promise that it may wait for.
 
     Get its value by ``yield promise``, ``await promise`` or ``promise.result()``; what it was
-    rejected with is raised.
+    rejected with is raised. Like a task of asyncio, it is canceled when the await of it is; one of
+    a detached call is not, and ``asyncio.shield`` protects any.
     """
 
     def __init__(
@@ -103,7 +104,12 @@ class Promise(Generic[T]):
 
     async def _wait(self) -> T:
         self._attempt.must_count()
-        await self._attempt.settled(self._step)
+        try:
+            await self._attempt.settled(self._step)
+        except asyncio.CancelledError:
+            if self._step.plan.attached:
+                self._attempt.abandon(self._step)
+            raise
         return self.value()
 
     def value(self) -> T:
@@ -275,15 +281,13 @@ class Operation(Generic[T]):
 
     def _call(self, func: Callable[..., Any]) -> Call:
         request, options = self._request, self._options
-        return Call(
-            func,
-            request.args,
-            request.kwargs,
-            request.version,
-            None if options.retry_policy is None else resolve(options.retry_policy, func),
-            options.non_retryable_exceptions,
-            self._encoder,
-        )
+        entry = self._attempt.workflow.host.registry.of(func)
+        policy = None if entry is None else entry.retry_policy
+        if options.retry_policy is not None:
+            policy = resolve(options.retry_policy, func)
+        spared = options.non_retryable_exceptions or (entry.non_retryable if entry else ())
+        version = request.version if entry is None else entry.version
+        return Call(func, request.args, request.kwargs, version, policy, spared, self._encoder)
 
     @property
     def _encoder(self) -> Encoder | None:

@@ -11,11 +11,14 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import sys
 import threading
 from collections.abc import Callable
+
+from resonate.sdk.lanes import in_body
 
 _IDLE_SECONDS = 30.0
 _CANCEL_SECONDS = 1.0  # for what still runs on a loop that ends
@@ -31,8 +34,14 @@ def in_function() -> bool:
 
 
 def in_async_function() -> bool:
-    """Tell whether the caller runs on the loop of async functions, which must not block."""
-    return threading.current_thread().name == _ASYNC
+    """Tell whether the caller is an async function, or on their loop, which must not block."""
+    return threading.current_thread().name == _ASYNC or in_body()
+
+
+def tell(loop: asyncio.AbstractEventLoop, act: Callable[..., object], *args: object) -> None:
+    """Have ``act`` called on a loop, from any thread; not when it has ended: nobody waits there."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(act, *args)
 
 
 class Pool:

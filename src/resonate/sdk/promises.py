@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import PromisesAnswer
 from resonate.protocol.records import PromiseRecord, PromiseState, SettleState
 from resonate.sdk.checks import check_text
 from resonate.sdk.client import checked
+from resonate.sdk.exchanges import Exchange, blocking
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import (
     StoredValue,
@@ -148,8 +149,7 @@ class Promises:
 
     def get(self, id: str) -> DurablePromise:
         """Return the promise; raises ResonateStoreError, ``code`` 404, when there is none."""
-        check_text("id", id)
-        return self._promise(rq.PromiseGet, rq.IdData(id))
+        return blocking(get(self._shared, id))
 
     def create(
         self,
@@ -165,11 +165,7 @@ class Promises:
         ``timeout_ms`` is the deadline, milliseconds since the epoch; ``headers`` and ``data`` (a
         text) are its param. With the tag ``resonate:target`` it is a call.
         """
-        check_text("id", id)
-        check_milliseconds("timeout_ms", timeout_ms)
-        check_strings("tags", tags)
-        param = value_of(headers, data)
-        return self._promise(rq.PromiseCreate, rq.PromiseCreateData(id, timeout_ms, param, tags))
+        return blocking(create(self._shared, id, timeout_ms, headers, data, tags))
 
     def resolve(
         self, id: str, *, headers: Headers = None, data: str | None = None
@@ -180,7 +176,7 @@ class Promises:
         promise, which may have been settled before, otherwise: look at its ``state``. Raises
         ResonateStoreError, ``code`` 404, when there is none.
         """
-        return self._settle(id, "resolved", headers, data)
+        return blocking(settle(self._shared, id, "resolved", headers, data))
 
     def reject(
         self, id: str, *, headers: Headers = None, data: str | None = None
@@ -190,7 +186,7 @@ class Promises:
         With ``data='{"name": "TooLate", "message": "closed at six"}'`` these are the error's
         ``type`` and ``message``; any other JSON is the message as it is written.
         """
-        return self._settle(id, "rejected", headers, data)
+        return blocking(settle(self._shared, id, "rejected", headers, data))
 
     def cancel(
         self, id: str, *, headers: Headers = None, data: str | None = None
@@ -199,7 +195,7 @@ class Promises:
 
         A function that works on it is not stopped; its result is thrown away.
         """
-        return self._settle(id, "rejected_canceled", headers, data)
+        return blocking(settle(self._shared, id, "rejected_canceled", headers, data))
 
     def search(
         self,
@@ -213,14 +209,7 @@ class Promises:
         ``cursor`` is that of the page before, with the same filters. ``counts`` asks how many match
         per state, whatever ``state`` is; that looks at all of them.
         """
-        given = {**filters, "cursor": cursor, "counts": counts or None}
-        wanted = check_filters(given, _KINDS)
-        state = wanted.get("state")
-        if state is not None and state not in _STATES:
-            raise ValueError(f"state must be one of {', '.join(_STATES)}, got {state!r}")
-        item = ask(self._shared, rq.PromiseSearch, rq.PromiseSearchData(**wanted))
-        page: PromisesAnswer = checked(item.answers[0]).data
-        return PromisePage(tuple(map(_seen, page.promises)), page.cursor, page.counts)
+        return blocking(search(self._shared, {**filters, "cursor": cursor}, counts=counts))
 
     def search_all(self, **filters: Unpack[PromiseFilters]) -> Iterator[DurablePromise]:
         """Yield all promises that match, page by page, each page when it is needed.
@@ -236,20 +225,59 @@ class Promises:
             if cursor is None:
                 return
 
-    def _settle(
-        self, id: str, state: SettleState, headers: Headers, data: str | None
-    ) -> DurablePromise:
-        check_text("id", id)
-        value = value_of(headers, data)
-        return self._promise(rq.PromiseSettle, rq.PromiseSettleData(id, state, value))
 
-    def _promise(
-        self,
-        kind: type[rq.PromiseGet | rq.PromiseCreate | rq.PromiseSettle],
-        data: rq.IdData | rq.PromiseCreateData | rq.PromiseSettleData,
-    ) -> DurablePromise:
-        item = ask(self._shared, kind, data)
-        return _seen(checked(item.answers[0]).data.promise)
+# --- the exchanges --------------------------------------------------------------------------------
+
+
+def get(shared: Shared, id: str) -> Exchange[DurablePromise]:
+    """See ``Promises.get``."""
+    check_text("id", id)
+    return (yield from _promise(shared, rq.PromiseGet, rq.IdData(id)))
+
+
+def create(
+    shared: Shared,
+    id: str,
+    timeout_ms: int,
+    headers: Headers,
+    data: str | None,
+    tags: dict[str, str] | None,
+) -> Exchange[DurablePromise]:
+    """See ``Promises.create``."""
+    check_text("id", id)
+    check_milliseconds("timeout_ms", timeout_ms)
+    check_strings("tags", tags)
+    wanted = rq.PromiseCreateData(id, timeout_ms, value_of(headers, data), tags)
+    return (yield from _promise(shared, rq.PromiseCreate, wanted))
+
+
+def settle(
+    shared: Shared, id: str, state: SettleState, headers: Headers, data: str | None
+) -> Exchange[DurablePromise]:
+    """See ``Promises.resolve``, ``reject`` and ``cancel``."""
+    check_text("id", id)
+    wanted = rq.PromiseSettleData(id, state, value_of(headers, data))
+    return (yield from _promise(shared, rq.PromiseSettle, wanted))
+
+
+def search(shared: Shared, given: dict[str, Any], *, counts: bool) -> Exchange[PromisePage]:
+    """See ``Promises.search``."""
+    wanted = check_filters({**given, "counts": counts or None}, _KINDS)
+    state = wanted.get("state")
+    if state is not None and state not in _STATES:
+        raise ValueError(f"state must be one of {', '.join(_STATES)}, got {state!r}")
+    item = yield from ask(shared, rq.PromiseSearch, rq.PromiseSearchData(**wanted))
+    page: PromisesAnswer = checked(item.answers[0]).data
+    return PromisePage(tuple(map(_seen, page.promises)), page.cursor, page.counts)
+
+
+def _promise(
+    shared: Shared,
+    kind: type[rq.PromiseGet | rq.PromiseCreate | rq.PromiseSettle],
+    data: rq.IdData | rq.PromiseCreateData | rq.PromiseSettleData,
+) -> Exchange[DurablePromise]:
+    item = yield from ask(shared, kind, data)
+    return _seen(checked(item.answers[0]).data.promise)
 
 
 def _seen(record: PromiseRecord) -> DurablePromise:

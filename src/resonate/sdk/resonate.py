@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from resonate.sdk import checks
 from resonate.sdk.calls import Calls
 from resonate.sdk.encoders import Encoder
-from resonate.sdk.function import Function
+from resonate.sdk.exchanges import blocking
+from resonate.sdk.function import Function, Registrable
 from resonate.sdk.handle import Handle
 from resonate.sdk.options import Options, check_encoder
 from resonate.sdk.promises import Promises
@@ -302,7 +303,7 @@ class Resonate:
                 retry_policy=retry_policy,
                 non_retryable_exceptions=non_retryable_exceptions,
             )
-        if isinstance(func, Function):
+        if isinstance(func, Registrable):
             func = func.func
         entry = self._shared.registry.add(
             func,
@@ -387,6 +388,14 @@ class Resonate:
     ) -> R: ...
     @overload
     def run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    def run(
         self, id: str, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R: ...
     @overload
@@ -396,13 +405,21 @@ class Resonate:
 
         The same as ``begin_run(...).result()``.
         """
-        return self._calls.begin_run(id, func, args, kwargs).result()
+        return blocking(self._calls.begin_run(id, func, args, kwargs)).result()
 
     @overload
     def begin_run(
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Handle[R]: ...
+    @overload
+    def begin_run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Handle[R]: ...
@@ -424,13 +441,21 @@ class Resonate:
         Raises ValueError for a function that is not registered, EncodingError for arguments that
         are no JSON, ResonateStoreError when the server refuses or does not answer in time.
         """
-        return self._calls.begin_run(id, func, args, kwargs)
+        return blocking(self._calls.begin_run(id, func, args, kwargs))
 
     @overload
     def rpc(
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    def rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -445,13 +470,21 @@ class Resonate:
 
         The same as ``begin_rpc(...).result()``, with one round trip less.
         """
-        return self._calls.rpc(id, func, args, kwargs).result()
+        return blocking(self._calls.rpc(id, func, args, kwargs)).result()
 
     @overload
     def begin_rpc(
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Handle[R]: ...
+    @overload
+    def begin_rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Handle[R]: ...
@@ -473,11 +506,11 @@ class Resonate:
         Raises ValueError for a function object that is not registered, EncodingError for arguments
         that are no JSON, ResonateStoreError when the server refuses or does not answer in time.
         """
-        return self._calls.begin_rpc(id, func, args, kwargs)
+        return blocking(self._calls.begin_rpc(id, func, args, kwargs))
 
     def get(self, id: str) -> Handle[Any]:
         """Return the handle of an existing call; raises ResonateStoreError when there is none."""
-        return self._calls.get(id)
+        return blocking(self._calls.get(id))
 
     @overload
     def schedule(
@@ -503,7 +536,8 @@ class Resonate:
         409, when it is another, and says what differs: delete it first. ``code`` 400: the cron
         expression is wrong. The rest as ``begin_rpc``.
         """
-        return schedule(self._shared, self._calls.options, id, func, cron, args, kwargs)
+        options = self._calls.options
+        return blocking(schedule(self._shared, options, id, func, cron, args, kwargs))
 
 
 def _local() -> Transport:

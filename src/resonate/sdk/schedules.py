@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import SchedulesAnswer
 from resonate.protocol.records import ScheduleRecord
 from resonate.sdk.checks import check_text
 from resonate.sdk.client import checked
+from resonate.sdk.exchanges import Exchange, blocking
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import (
     StoredValue,
@@ -89,9 +90,7 @@ class Schedules:
 
     def get(self, id: str) -> Schedule:
         """Return the schedule; raises ResonateStoreError, ``code`` 404, when there is none."""
-        check_text("id", id)
-        item = ask(self._shared, rq.ScheduleGet, rq.IdData(id))
-        return _seen(self._shared, checked(item.answers[0]).data.schedule)
+        return blocking(get(self._shared, id))
 
     def create(
         self,
@@ -110,27 +109,17 @@ class Schedules:
         deadline of its promise; headers and data (a text) are the param of the promises. To call a
         function, ``Resonate.schedule`` is easier.
         """
-        check_text("id", id)
-        check_text("cron", cron)
-        check_text("promise_id", promise_id)
-        check_milliseconds("promise_timeout_ms", promise_timeout_ms)
-        check_strings("promise_tags", promise_tags)
-        param = value_of(promise_headers, promise_data)
-        return create(
-            self._shared,
-            rq.ScheduleCreateData(id, cron, promise_id, promise_timeout_ms, param, promise_tags),
+        wanted = wanted_of(
+            id, cron, promise_id, promise_timeout_ms, promise_headers, promise_data, promise_tags
         )
+        return blocking(create(self._shared, wanted))
 
     def delete(self, id: str) -> None:
         """Delete the schedule: it fires no more. What it has fired stays, and goes on.
 
         Raises ResonateStoreError, ``code`` 404, when there is none.
         """
-        check_text("id", id)
-        item = ask(self._shared, rq.ScheduleDelete, rq.IdData(id))
-        answer = item.answers[0]
-        if not (item.repeated and answer.status == _NOT_FOUND):  # an earlier try deleted it
-            checked(answer)
+        blocking(delete(self._shared, id))
 
     def search(
         self, *, cursor: str | None = None, **filters: Unpack[ScheduleFilters]
@@ -139,11 +128,7 @@ class Schedules:
 
         ``cursor`` is that of the page before, with the same filters.
         """
-        wanted = check_filters({**filters, "cursor": cursor}, _KINDS)
-        item = ask(self._shared, rq.ScheduleSearch, rq.ScheduleSearchData(**wanted))
-        page: SchedulesAnswer = checked(item.answers[0]).data
-        seen = tuple(_seen(self._shared, each) for each in page.schedules)
-        return SchedulePage(seen, page.cursor)
+        return blocking(search(self._shared, {**filters, "cursor": cursor}))
 
     def search_all(self, **filters: Unpack[ScheduleFilters]) -> Iterator[Schedule]:
         """Yield all schedules that match, page by page; ``limit`` is the size of a page."""
@@ -156,10 +141,57 @@ class Schedules:
                 return
 
 
-def create(shared: Shared, data: rq.ScheduleCreateData) -> Schedule:
-    """Create a schedule, and return it; one that exists is returned as it is."""
-    item = ask(shared, rq.ScheduleCreate, data)
+# --- the exchanges --------------------------------------------------------------------------------
+
+
+def get(shared: Shared, id: str) -> Exchange[Schedule]:
+    """See ``Schedules.get``."""
+    check_text("id", id)
+    item = yield from ask(shared, rq.ScheduleGet, rq.IdData(id))
     return _seen(shared, checked(item.answers[0]).data.schedule)
+
+
+def wanted_of(
+    id: str,
+    cron: str,
+    promise_id: str,
+    promise_timeout_ms: int,
+    headers: dict[str, str] | None,
+    data: str | None,
+    tags: dict[str, str] | None,
+) -> rq.ScheduleCreateData:
+    """Return what ``Schedules.create`` sends; raises TypeError and ValueError."""
+    check_text("id", id)
+    check_text("cron", cron)
+    check_text("promise_id", promise_id)
+    check_milliseconds("promise_timeout_ms", promise_timeout_ms)
+    check_strings("promise_tags", tags)
+    param = value_of(headers, data)
+    return rq.ScheduleCreateData(id, cron, promise_id, promise_timeout_ms, param, tags)
+
+
+def create(shared: Shared, data: rq.ScheduleCreateData) -> Exchange[Schedule]:
+    """Create a schedule, and return it; one that exists is returned as it is."""
+    item = yield from ask(shared, rq.ScheduleCreate, data)
+    return _seen(shared, checked(item.answers[0]).data.schedule)
+
+
+def delete(shared: Shared, id: str) -> Exchange[None]:
+    """See ``Schedules.delete``."""
+    check_text("id", id)
+    item = yield from ask(shared, rq.ScheduleDelete, rq.IdData(id))
+    answer = item.answers[0]
+    if not (item.repeated and answer.status == _NOT_FOUND):  # an earlier try deleted it
+        checked(answer)
+
+
+def search(shared: Shared, given: dict[str, Any]) -> Exchange[SchedulePage]:
+    """See ``Schedules.search``."""
+    wanted = check_filters(given, _KINDS)
+    item = yield from ask(shared, rq.ScheduleSearch, rq.ScheduleSearchData(**wanted))
+    page: SchedulesAnswer = checked(item.answers[0]).data
+    seen = tuple(_seen(shared, each) for each in page.schedules)
+    return SchedulePage(seen, page.cursor)
 
 
 def _seen(shared: Shared, record: ScheduleRecord) -> Schedule:

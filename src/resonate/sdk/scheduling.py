@@ -16,7 +16,8 @@ from resonate.protocol.records import Value
 from resonate.sdk import checks, codec
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import DecodingError, ResonateStoreError
-from resonate.sdk.function import Function
+from resonate.sdk.exchanges import Exchange
+from resonate.sdk.function import Registrable
 from resonate.sdk.options import Options, address_of, address_of_group
 from resonate.sdk.registry import Registry
 from resonate.sdk.schedules import Schedule, create
@@ -37,7 +38,7 @@ def schedule(
     cron: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> Schedule:
+) -> Exchange[Schedule]:
     """See ``Resonate.schedule``."""
     checks.check_text("id", id)
     checks.check_text("cron", cron)
@@ -55,7 +56,7 @@ def schedule(
             "resonate:target": address_of(target) if target else address_of_group(shared.group),
         },
     )
-    found = create(shared, wanted)
+    found = yield from create(shared, wanted)
     differences = _differences(found, wanted, encoder)
     if differences:
         raise ResonateStoreError(
@@ -72,7 +73,7 @@ def _named(registry: Registry, func: Func, version: int) -> tuple[str, int]:
         checks.check_text("func", func)
         entry = registry.find(func, version)
         return func, version or (entry.version if entry else 1)
-    if isinstance(func, Function):
+    if isinstance(func, Registrable):
         func = func.func
     if not callable(func):
         raise TypeError(f"func must be `Callable | str`, got {type(func).__name__}")

@@ -24,6 +24,7 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk.cancelling import cancel
 from resonate.sdk.client import Client
 from resonate.sdk.encoders import Encoder
+from resonate.sdk.exchanges import blocking
 from resonate.sdk.explaining import explained
 from resonate.sdk.handle import Handle
 from resonate.sdk.machine import Machine
@@ -132,7 +133,7 @@ class Shared:
 
     def cancel(self, id: str) -> bool:
         """Cancel a promise and its attached children; see ``Handle.cancel``."""
-        return cancel(self.client, id)
+        return blocking(cancel(self.client, id))
 
     def stop(self, seconds: float) -> None:
         """Stop the client; the next use makes a new one. Until then calls still use it."""
@@ -155,7 +156,11 @@ class Shared:
             return
         self._process = os.getpid()
         self._lock = threading.Lock()  # the parent's may have been held
-        self._client = None  # its threads stayed behind
+        self._begin_anew()  # its threads stayed behind
+
+    def _begin_anew(self) -> None:
+        """Have the next use make a new client."""
+        self._client = None
         self._pid = self._given_pid or _default_pid()
 
 

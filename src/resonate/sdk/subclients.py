@@ -1,7 +1,8 @@
 """What the clients of promises and of schedules have in common.
 
 Rules:
-- Each method is one request, sent from any thread, and blocks until it is answered.
+- Each method is one request: a function makes its exchange, which is carried out by blocking a
+  thread, or awaited on an event loop.
 - What cannot be sent is refused here, so that it is the same error with every server. What a server
   refuses is ResonateStoreError with its text and status.
 - ``data`` is a text, written in base64 and otherwise as it is: JSON, when functions are to read it.
@@ -20,6 +21,7 @@ from resonate.protocol.limits import INT64_MAX, INT64_MIN
 from resonate.protocol.records import Value
 from resonate.sdk.checks import check_unicode
 from resonate.sdk.errors import DecodingError
+from resonate.sdk.exchanges import Exchange
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
 
@@ -67,13 +69,13 @@ def value_of(headers: dict[str, str] | None, data: str | None) -> Value:
     return Value(headers, base64.b64encode(data.encode()).decode("ascii"))
 
 
-def ask(shared: Shared, kind: Callable[[rq.Head, D], rq.Request], data: D) -> Item:
-    """Send one request, wait, and return it with its answer, whatever that is.
+def ask(shared: Shared, kind: Callable[[rq.Head, D], rq.Request], data: D) -> Exchange[Item]:
+    """Send one request; what comes of it is its answer, whatever that is.
 
     Raises ResonateStoreError when there is none in time, ResonateShutdownError.
     """
     client = shared.client
-    return client.ask(kind(client.head(), data)).result()
+    return (yield client.ask(kind(client.head(), data)))
 
 
 # --- checks ---------------------------------------------------------------------------------------

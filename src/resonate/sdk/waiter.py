@@ -30,7 +30,8 @@ class Waiter:
     def wait(self, timeout: float | None) -> None:
         """Wait; raises TimeoutError, and what the attempt raises once it does not count."""
         workflow, attempt = self._attempt.workflow, self._attempt
-        workflow.to_unwind(self, self._let_go)
+        # One that has a time to wait for keeps its thread: nobody else would tell it.
+        workflow.to_unwind(self, self._let_go, patient=timeout is None)
         workflow.rest()
         if not self._wake.wait(timeout):
             with workflow.lock:

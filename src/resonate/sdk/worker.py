@@ -47,9 +47,9 @@ from resonate.sdk.retry_tags import policy_of
 from resonate.sdk.sender import Item
 from resonate.sdk.settling import Settling
 from resonate.sdk.steps import Call
+from resonate.sdk.suspensions import Suspensions
 from resonate.sdk.workflow import Workflow
 
-SUSPENSIONS_MAX = 100_000  # kept in memory to go on in place
 _PARKED_MAX = 10_000
 _PAST_MAX = 4_096
 log = logging.getLogger("resonate.worker")
@@ -110,7 +110,7 @@ class Worker:
         self._waiting: deque[Execution] = deque()
         self._parked: deque[rq.TaskRef] = deque()
         self._unknown: set[tuple[str, int]] = set()
-        self._suspensions: OrderedDict[tuple[str, int], Workflow] = OrderedDict()
+        self._suspensions = Suspensions(put, head, self._ended_elsewhere)
         self._draining = False
         self._drained = asyncio.Event()
 
@@ -292,8 +292,8 @@ class Worker:
         self._post(self._release, execution)
 
     def lost(self, execution: Execution) -> None:
-        """The lease is another's."""
-        self._post(self._forget, execution)
+        """The lease is another's, or the promise has ended."""
+        self._post(self._lost, execution)
 
     def discarded(self, task_id: str) -> None:
         """A function has ended that does not count any more."""
@@ -318,10 +318,7 @@ class Worker:
         workflow = execution.workflow
         if workflow is None or workflow.over or workflow.execution is not execution:
             return
-        self._suspensions[execution.of] = workflow
-        if len(self._suspensions) > SUSPENSIONS_MAX:
-            _, oldest = self._suspensions.popitem(last=False)
-            oldest.lose()  # replayed when there is news
+        self._suspensions.add(execution.of, workflow)
         self._forget(execution)
         self._free(execution)
 
@@ -335,7 +332,7 @@ class Worker:
         self._resume(workflow, execution)
 
     def _resume(self, workflow: Workflow, execution: Execution) -> None:
-        self._suspensions.pop(execution.of, None)
+        self._suspensions.take(execution.of)
         execution.workflow = workflow
         self._occupy(execution)
         workflow.resume(execution, execution.preload)
@@ -345,6 +342,28 @@ class Worker:
         data = rq.TaskReleaseData(execution.id, execution.version)
         self._put(Item([rq.TaskRelease(self._head(), data)], _ignore, self._ttl / 1000))
 
+    def _ended_elsewhere(self, workflow: Workflow, state: str) -> None:
+        """Cancel what a canceled function had begun and waited for."""
+        if state != "rejected_canceled":
+            return
+        cancels: list[rq.Request] = [
+            rq.PromiseSettle(self._head(), rq.PromiseSettleData(each, "rejected_canceled"))
+            for each in workflow.begun_elsewhere()
+        ]
+        if cancels:
+            self._put(Item(cancels, _ignore, self._ttl / 1000))
+
+    def _ask_how(self, workflow: Workflow) -> None:
+        """Ask how a promise ended whose lease was lost, if something hangs on that."""
+
+        def done(item: Item) -> None:
+            if item.error is None and item.answers[0].status == 200:
+                self._ended_elsewhere(workflow, item.answers[0].data.promise.state)
+
+        if workflow.begun_elsewhere():
+            get = rq.PromiseGet(self._head(), rq.IdData(workflow.id))
+            self._put(Item([get], done, self._ttl / 1000))
+
     def _lose(self, execution: Execution) -> None:
         log.warning(
             "the lease of %s was lost: another worker has it, or its promise has ended",
@@ -352,6 +371,11 @@ class Worker:
         )
         execution.lose()
         self._forget(execution)
+
+    def _lost(self, execution: Execution) -> None:
+        self._forget(execution)
+        if execution.workflow is not None and not self._draining:
+            self._ask_how(execution.workflow)
 
     def _forget(self, execution: Execution) -> None:
         if self._held.get(execution.id) is execution:
@@ -421,9 +445,7 @@ class Worker:
         """Beat no more, start no more."""
         self._pulse.stop()
         self._settling.close()
-        while self._suspensions:
-            _, workflow = self._suspensions.popitem()
-            workflow.lose()
+        self._suspensions.close()
         self._pool.close()
 
     def join(self) -> None:

@@ -70,7 +70,7 @@ class Workflow:
         self._inflight = 0
         self._state = "held"  # suspending, suspended
         self._backlog: list[tuple[Any, Callable[[PromiseRecord], None]]] = []
-        self._unwind: dict[object, After] = {}
+        self._unwind: dict[object, tuple[After, bool]] = {}
         self._outcome: Ended | None = None
         self._reclaiming = False
         self._listening = False
@@ -156,6 +156,15 @@ class Workflow:
             record = self._known.get(step_id)
             return record is not None and record.state not in ("pending", "resolved")
 
+    def begun_elsewhere(self) -> list[str]:
+        """Return the attached steps that others settle and that are not known to have ended."""
+        with self.lock:
+            return [
+                step.id
+                for step in self.steps.values()
+                if step.plan.attached and step.plan.call is None and not step.settled
+            ]
+
     def unasked(self) -> list[str]:
         """Return the recorded steps of the task's own function that it has not asked for."""
         with self.lock:
@@ -240,16 +249,19 @@ class Workflow:
         """A function has something to do again; with the lock held."""
         self._active += 1
 
-    def to_unwind(self, key: object, unwind: After | None) -> None:
-        """Have a blocked thread let go when the task is suspended; None: it blocks no more."""
+    def to_unwind(self, key: object, unwind: After | None, *, patient: bool = True) -> None:
+        """Have a blocked thread let go when nothing counts any more; None: it blocks no more.
+
+        A ``patient`` one is also let go when the task is suspended, or others need threads.
+        """
         with self.lock:
             if unwind is None:
                 self._unwind.pop(key, None)
                 return
             if not self.over:
-                self._unwind[key] = unwind
+                self._unwind[key] = unwind, patient
                 return
-        unwind()  # it was lost while the thread was about to wait
+        unwind()  # it began to wait too late
 
     def check(self) -> None:
         """Suspend the task, or deliver its outcome, if it is time for that."""
@@ -267,8 +279,12 @@ class Workflow:
 
     def _let_go(self) -> None:
         """Let the threads go that wait: all do, and jobs wait for a thread."""
-        unwind, self._unwind = list(self._unwind.values()), {}
-        _do(unwind)
+        _do(self._patient())
+
+    def _patient(self) -> list[After]:
+        """Return how to let the threads go that can be; they are forgotten."""
+        patient = [key for key, (_, patient) in self._unwind.items() if patient]
+        return [self._unwind.pop(key)[0] for key in patient]
 
     def _suspend(self) -> None:
         self._state = "suspending"
@@ -327,7 +343,7 @@ class Workflow:
 
     def _suspended(self, execution: Execution) -> None:
         self._state = "suspended"
-        unwind, self._unwind = list(self._unwind.values()), {}
+        unwind = self._patient()
         self.host.suspended(execution)
         _do(unwind)
         if self._backlog or self._outcome is not None:
@@ -451,7 +467,7 @@ class Workflow:
                 return
             self.over = True
             execution = self.execution
-            unwind, self._unwind = list(self._unwind.values()), {}
+            unwind, self._unwind = [act for act, _ in self._unwind.values()], {}
             frames = list(self._frames.values())
             idle = self._busy == 0
         self.host.lost(execution)

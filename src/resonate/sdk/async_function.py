@@ -1,0 +1,113 @@
+"""A function that is registered with an AsyncResonate, with the calls of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from resonate.sdk.async_handle import AsyncHandle
+from resonate.sdk.encoders import Encoder
+from resonate.sdk.function import Registrable
+from resonate.sdk.registry import Registered
+from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
+
+if TYPE_CHECKING:
+    from resonate.sdk.async_resonate import AsyncResonate
+    from resonate.sdk.context import Context
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+class AsyncFunction(Registrable[P, R_co]):
+    """A registered function. Calling it calls the function; the other methods call it durably.
+
+    Equal to the function it wraps, so it may stand wherever the function may.
+    """
+
+    def __init__(
+        self,
+        resonate: AsyncResonate,
+        entry: Registered,
+        func: Callable[Concatenate[Context, P], R_co],
+    ) -> None:
+        super().__init__(entry, func)
+        self._resonate = resonate
+
+    def options(
+        self,
+        *,
+        tags: dict[str, str] | None = None,
+        target: str | None = None,
+        timeout: float | None = None,
+        version: int | None = None,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        encoder: Encoder | None = None,
+    ) -> AsyncFunction[P, R_co]:
+        """Return a copy whose calls have these options; see ``AsyncResonate.options``."""
+        resonate = self._resonate.options(
+            tags=tags,
+            target=target,
+            timeout=timeout,
+            version=version,
+            retry_policy=retry_policy,
+            encoder=encoder,
+        )
+        return AsyncFunction(resonate, self._entry, self.func)
+
+    @overload
+    async def run(
+        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def run(
+        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """See ``AsyncResonate.run``."""
+        return await self._resonate.run(id, self.func, *args, **kwargs)
+
+    @overload
+    async def begin_run(
+        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[T]: ...
+    @overload
+    async def begin_run(
+        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[T]: ...
+    @overload
+    async def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[R_co]: ...
+    async def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
+        """See ``AsyncResonate.begin_run``."""
+        return await self._resonate.begin_run(id, self.func, *args, **kwargs)
+
+    @overload
+    async def rpc(
+        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def rpc(
+        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """See ``AsyncResonate.rpc``."""
+        return await self._resonate.rpc(id, self.func, *args, **kwargs)
+
+    @overload
+    async def begin_rpc(
+        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[T]: ...
+    @overload
+    async def begin_rpc(
+        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[T]: ...
+    @overload
+    async def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[R_co]: ...
+    async def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
+        """See ``AsyncResonate.begin_rpc``."""
+        return await self._resonate.begin_rpc(id, self.func, *args, **kwargs)

@@ -1,0 +1,62 @@
+"""Handles of an AsyncResonate: what a caller holds of a call that is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Generic, TypeVar
+
+from resonate.sdk.async_shared import AsyncShared
+from resonate.sdk.cancelling import cancel
+from resonate.sdk.handle import Handle
+
+T = TypeVar("T")
+
+
+class AsyncHandle(Generic[T]):
+    """A call by its id; ``await handle`` is its result. May be dropped: the call goes on.
+
+    Whoever awaits it may be cancelled, by ``asyncio.timeout`` or otherwise: that ends the waiting
+    and not the call. To end the call, ``await handle.cancel()``.
+    """
+
+    def __init__(self, handle: Handle[T], shared: AsyncShared) -> None:
+        self._handle = handle
+        self._shared = shared
+
+    def __repr__(self) -> str:
+        return f"AsyncHandle(id={self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Return the id of the promise."""
+        return self._handle.id
+
+    def done(self) -> bool:
+        """Tell whether the result is known here; does not wait."""
+        self._shared.bind()
+        return self._handle.done()
+
+    async def result(self, timeout: float | None = None) -> T:
+        """Return the result, or raise what the call ended with: as ``await handle``.
+
+        ``timeout`` is in seconds; when it passes, TimeoutError is raised, the call goes on, and
+        ``result`` may be called again. None, the default, waits for ever. Raises the function's own
+        exception when it is a built-in one, else RemoteError; ResonateCanceledError,
+        ResonateTimedoutError, DecodingError. RuntimeError on another event loop.
+        """
+        self._shared.bind()
+        async with asyncio.timeout(timeout):
+            return await self._handle
+
+    async def cancel(self) -> bool:
+        """Cancel the call, and every call and step that it waits for; tell whether it was pending.
+
+        See ``Handle.cancel``. Raises ResonateStoreError when the server refuses or does not answer
+        in time.
+        """
+        self._shared.bind()
+        return await self._shared.carry_out(cancel(self._shared.client, self.id))
+
+    def __await__(self) -> Generator[None, None, T]:
+        return self.result().__await__()

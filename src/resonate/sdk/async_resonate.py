@@ -1,0 +1,266 @@
+"""The public class for programs on asyncio: what ``Resonate`` does, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from resonate.sdk.async_base import AsyncBase
+from resonate.sdk.async_function import AsyncFunction
+from resonate.sdk.async_handle import AsyncHandle
+from resonate.sdk.async_schedules import AsyncSchedule, to_await
+from resonate.sdk.calls import Begun
+from resonate.sdk.function import Registrable
+from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
+from resonate.sdk.scheduling import schedule
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncResonate(AsyncBase):
+    """A ``Resonate`` for an event loop: the same names, and what would block is awaited.
+
+    The arguments are those of ``Resonate``. It may be made anywhere, and belongs to the event loop
+    of its first use until ``stop``; on another one it raises RuntimeError. Several may share a
+    loop. It is used in coroutines only, not from other threads.
+
+    ``async def`` functions of the worker run on that loop, along with the program, and may use its
+    sessions and pools. Plain functions and generators run on threads. Requests and heartbeats have
+    a thread of their own: a loop that is busy loses no lease.
+
+    ``async with AsyncResonate(...) as resonate:`` stops at its end, with the default timeout, and
+    does not start by itself: a client works only after ``start``, ``run`` or ``begin_run``.
+    """
+
+    @overload
+    def register(
+        self,
+        func: Callable[Concatenate[Any, P], R],
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+    ) -> AsyncFunction[P, R]: ...
+    @overload
+    def register(
+        self,
+        func: None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], AsyncFunction[P, R]]: ...
+    def register(
+        self,
+        func: Callable[Concatenate[Any, P], R] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+    ) -> AsyncFunction[P, R] | Callable[[Callable[Concatenate[Any, P], R]], AsyncFunction[P, R]]:
+        """Make a function known under ``name`` (its own by default) and ``version`` (from 1).
+
+        See ``Resonate.register``; what it returns has calls to be awaited.
+        """
+
+        def registered(func: Callable[Concatenate[Any, P], R]) -> AsyncFunction[P, R]:
+            if isinstance(func, Registrable):
+                func = func.func
+            entry = self._core.entered(func, name, version, retry_policy, non_retryable_exceptions)
+            return AsyncFunction(self, entry, func)
+
+        return registered if func is None else registered(func)
+
+    # --- calling ----------------------------------------------------------------------------------
+
+    @overload
+    async def run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def run(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
+    async def run(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+        """Run a registered function in this process, durably, and return its result.
+
+        The same as ``await (await begin_run(...))``. Inside an ``async def`` function of a worker
+        it uses the slot of that function, which waits for it.
+        """
+        return await (await self.begin_run(id, func, *args, **kwargs))
+
+    @overload
+    async def begin_run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def begin_run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def begin_run(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def begin_run(
+        self, id: str, func: str, *args: Any, **kwargs: Any
+    ) -> AsyncHandle[Any]: ...
+    async def begin_run(
+        self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+    ) -> AsyncHandle[Any]:
+        """Begin to run a registered function in this process; return once the call is durable.
+
+        If this process dies, another worker of the target has it. With an ``id`` that exists,
+        nothing new is run: the handle is that of the first call. Starts the worker.
+
+        Raises ValueError for a function that is not registered, EncodingError for arguments that
+        are no JSON, ResonateStoreError when the server refuses or does not answer in time,
+        RuntimeError on another event loop than that of the first use. When this is cancelled, the
+        call may have been made, and goes on: ``get(id)`` tells.
+        """
+        self._core.shared.bind(working=True)
+        return await self._begun(self._core.calls.begin_run(id, func, args, kwargs))
+
+    @overload
+    async def rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+    @overload
+    async def rpc(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
+    async def rpc(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+        """Call a function on any member of the target group and return its result.
+
+        The same as ``await (await begin_rpc(...))``, with one round trip less. When this is
+        cancelled, the call goes on: ``get(id)`` has it.
+        """
+        return await (await self._begun(self._core.calls.rpc(id, func, args, kwargs)))
+
+    @overload
+    async def begin_rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def begin_rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def begin_rpc(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def begin_rpc(
+        self, id: str, func: str, *args: Any, **kwargs: Any
+    ) -> AsyncHandle[Any]: ...
+    async def begin_rpc(
+        self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+    ) -> AsyncHandle[Any]:
+        """Call a function on any member of the target group; return once the call is durable.
+
+        The handle may be dropped and the process may end. ``func`` is a name, which needs no
+        registration here, or a registered function. With an ``id`` that exists, nothing new is
+        executed: the handle is that of the first call.
+
+        Raises as ``begin_run``; a name that is not registered here is no error.
+        """
+        return await self._begun(self._core.calls.begin_rpc(id, func, args, kwargs))
+
+    async def get(self, id: str) -> AsyncHandle[Any]:
+        """Return the handle of an existing call; raises ResonateStoreError when there is none."""
+        return await self._begun(self._core.calls.get(id))
+
+    @overload
+    async def schedule(
+        self,
+        id: str,
+        func: Callable[Concatenate[Any, P], Any],
+        cron: str,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncSchedule: ...
+    @overload
+    async def schedule(
+        self, id: str, func: str, cron: str, *args: Any, **kwargs: Any
+    ) -> AsyncSchedule: ...
+    async def schedule(
+        self, id: str, func: Callable[..., Any] | str, cron: str, *args: Any, **kwargs: Any
+    ) -> AsyncSchedule:
+        """Call a function on the target group at every occurrence of ``cron``, in UTC.
+
+        See ``Resonate.schedule``.
+        """
+        shared, options = self._core.shared, self._core.calls.options
+        exchange = schedule(shared, options, id, func, cron, args, kwargs)
+        return to_await(shared, await shared.carry_out(exchange))
+
+    async def _begun(self, call: Begun) -> AsyncHandle[Any]:
+        shared = self._core.shared
+        return AsyncHandle(await shared.carry_out(call), shared)

@@ -1,0 +1,15 @@
+"""What a test is told when it goes wrong."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """The test asked for something that cannot be."""
+
+
+class StuckError(HarnessError):
+    """Nothing is left that could happen, and what the test waits for has not: says why."""
+
+
+class KillPointError(AssertionError):
+    """A workflow that was killed came to another result: says where it was killed."""

@@ -1,0 +1,80 @@
+"""Kill a workflow everywhere: once before and once after each of its writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from resonate.testing.errors import KillPointError
+from resonate.testing.harness import Harness
+
+T = TypeVar("T")
+_RUNS_MAX = 1_000
+
+
+class Survived(Struct, Generic[T], frozen=True):
+    """What came of it: the ``result`` of every run, and the ``kills``, one of each run."""
+
+    result: T
+    kills: tuple[str, ...]
+
+
+def every_kill_point(
+    scenario: Callable[[Harness], T],
+    *,
+    make: Callable[[], Harness] = Harness,
+    same: Callable[[T, T], bool] = lambda one, other: one == other,
+    runs_max: int = _RUNS_MAX,
+) -> Survived[T]:
+    """Run a scenario once undisturbed, then once for each point at which its worker may die.
+
+    - ``scenario``: calls workflows on the harness that it gets, and returns what must always be the
+      same: results, and whatever else counts.
+    - ``make``: returns a new harness.
+    - ``same``: compares the results of two runs; by ``==`` by default.
+    - ``runs_max``: ValueError is raised when there would be more runs; 1000 by default.
+
+    A worker dies before and after each write (see ``Harness.kill_after``), once in every run. So
+    each function of a local step is seen to run twice. Raises KillPointError, which says where a
+    worker died, when a result differs, the scenario raises, or is not the same each time.
+    """
+    with make() as harness:
+        expected = scenario(harness)
+        count = len(harness.writes)
+    if 2 * count > runs_max:
+        raise ValueError(f"{count} writes would be {2 * count} runs, and runs_max is {runs_max}")
+    kills = []
+    for number in range(1, count + 1):
+        for before in (True, False):
+            with make() as harness:
+                (harness.kill_before if before else harness.kill_after)(number)
+                kills.append(_survive(scenario, harness, number, expected, same))
+    return Survived(expected, tuple(kills))
+
+
+def _survive(
+    scenario: Callable[[Harness], T],
+    harness: Harness,
+    number: int,
+    expected: T,
+    same: Callable[[T, T], bool],
+) -> str:
+    problem: Any = None
+    try:
+        result = scenario(harness)
+    except Exception as error:
+        where = _where(harness, number)
+        raise KillPointError(f"killed {where}, it raised {error!r}") from error
+    if not harness.kills:
+        problem = f"nothing came to write {number}: the scenario is not the same each time"
+    elif not same(result, expected):
+        problem = f"killed {_where(harness, number)}: {result!r}, and {expected!r} undisturbed"
+    if problem is not None:
+        raise KillPointError(problem)
+    return harness.kills[0]
+
+
+def _where(harness: Harness, number: int) -> str:
+    return harness.kills[0] if harness.kills else f"nowhere (write {number} did not come)"

@@ -1,0 +1,134 @@
+"""Values, errors, typed arguments and workflows between the official SDKs and ours."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from resonate.errors import RemoteError
+from tests.processes.children import HERE
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]  # the first use installs
+
+OURS = HERE.parent / "clients" / "ours_values.py"
+PYTHON = ["python-0.8.1", "python-0.7.4"]
+FLAVOURS = ["generator", "coroutine", "plain"]
+NESTED = {"a": [None, True, {"b": [], "": {}}], "ключ 🗝": 'naïve ✓ \n\t"\\ \x00 \u2028'}
+VALUES = [None, False, 0, 2**53 - 1, 0.1, -2.5e-300, 1e300, "", "🗝", [], {}, [[None]], NESTED]
+# What JSON has and JavaScript has not.
+ONLY_PYTHON = [3.0, 2**53 + 1, -(2**63), 2**64 - 1, -0.0, 5e-324]
+
+
+def written(value):
+    """Return a text that tells 1 from 1.0, and 0.0 from -0.0."""
+    return json.dumps(value, sort_keys=True)
+
+
+@pytest.fixture
+def ours(children, server):
+    """Our worker, in the group "ours"."""
+    return children.spawn("ours", OURS, server.url, "ours")
+
+
+@pytest.fixture
+def make(client):
+    """Return a maker of calls by the client's program."""
+
+    def calls(mode, *listed):
+        return client.run("values", mode, "ours", json.dumps([[*each, {}][:3] for each in listed]))
+
+    return calls
+
+
+@pytest.mark.parametrize("mode", ["call", "flow"])
+def test_values_go_from_them_to_our_worker_and_back(client, make, ours, mode):
+    values = [*VALUES, *ONLY_PYTHON] if client.name in PYTHON else VALUES
+    found = make(mode, *(["echo", [value]] for value in values))
+    assert [written(each["value"]) for each in found] == [written(each) for each in values]
+
+
+def test_values_go_from_us_to_their_worker_and_back(client, us):
+    client.start("values", "work", "theirs")
+    there = us.options(target="theirs")
+    values = [*VALUES, *ONLY_PYTHON] if client.name in PYTHON else VALUES
+    handles = [there.begin_rpc(f"echo-{n}", "echo", value) for n, value in enumerate(values)]
+    assert [written(each.result(20)) for each in handles] == [written(each) for each in values]
+
+
+@pytest.mark.parametrize("name", PYTHON)  # TypeScript has no named arguments
+def test_named_arguments_go_both_ways(client_of, us, ours, name):
+    client = client_of(name)
+    client.start("values", "work", "theirs")
+    there = us.options(target="theirs")
+    expected = {"value": 1, "word": "ö"}
+    assert there.begin_rpc("named", "echo", word="ö", value=1).result(20) == expected
+    calls = json.dumps([["echo", [], expected]])
+    assert client.run("values", "call", "ours", calls) == [{"value": expected}]
+
+
+@pytest.mark.parametrize("mode", ["call", "flow"])
+def test_they_read_what_our_worker_raises(client, make, us, ours, mode):
+    kinds = ["ValueError", "KeyError", "own"]
+    found = make(mode, *(["refuse", ["so ✓", kind]] for kind in kinds))
+    # A KeyError's text is its argument as Python writes it.
+    assert [each["text"] for each in found] == ["so ✓", "'so ✓'", "so ✓"]
+    if client.name in PYTHON:
+        assert {each["error"] for each in found} == {"ApplicationError"}
+    else:
+        assert [each["error"] for each in found] == ["ValueError", "KeyError", "RefusedError"]
+
+
+@pytest.mark.parametrize("name", PYTHON)  # TypeScript sends no pickle
+def test_we_read_what_their_worker_raises_and_unpickle_nothing(client_of, us, tmp_path, name):
+    client_of(name).start("values", "work", "theirs")
+    there, written = us.options(target="theirs"), tmp_path / "written"
+    with pytest.raises(RemoteError) as caught:
+        there.begin_rpc("trap", "trap", "no ✓", str(written)).result(20)
+    assert caught.value.message == "no ✓"
+    pickled = json.loads(us.promises.get("trap").value.data)["__py_pickle"]
+    assert str(written).encode() in base64.b64decode(pickled)
+    assert not written.exists()
+
+
+def test_an_error_of_ours_holds_no_pickle(us, ours):
+    with pytest.raises(ValueError, match=r"^no$"):
+        us.options(target="ours").begin_rpc("refused", "refuse", "no").result(20)
+    assert "pickle" not in us.promises.get("refused").value.data
+
+
+def test_their_plain_object_arrives_as_the_class_that_our_function_asks_for(make, ours):
+    order = {"item": "chair", "prices": [1.5, 2], "unknown": None}
+    whole, part = make("call", ["total", [order]], ["total", [{"item": 7}]])
+    assert whole == {"value": ["Order", "chair", 3.5]}
+    assert re.search(r"order.*(item|prices)", part["text"]), part
+
+
+@dataclass
+class Order:
+    item: str
+    prices: list[float]
+
+
+def test_our_dataclass_arrives_as_the_class_that_their_function_asks_for(client, us):
+    client.start("values", "work", "theirs")
+    there = us.options(target="theirs")
+    total = there.begin_rpc("total-1", "total", Order("chair", [1.5, 2])).result(20)
+    assert total == ["Order", "chair", 3.5]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_our_workflow_calls_their_worker(client, us, ours, flavour):
+    client.start("values", "work", "theirs")
+    there = us.options(target="ours")
+    found = there.begin_rpc("workflow-1", flavour, "theirs", NESTED).result(20)
+    assert found == [NESTED, ["Order", "chair", 3.5], NESTED, "no"]
+
+
+def test_their_workflow_calls_our_workflows_which_call_them(client, make, ours):
+    client.start("values", "work", "theirs")
+    found = make("flow", *([flavour, ["theirs", NESTED]] for flavour in FLAVOURS))
+    assert found == [{"value": [NESTED, ["Order", "chair", 3.5], NESTED, "no"]}] * 3
