@@ -36,6 +36,7 @@ ARROWS = {
     "encoders": {"sdk"},
     "errors": {"sdk"},
     "retry_policies": {"sdk"},
+    "telemetry": {"sdk"},
     "__main__": {"cli"},
 }
 

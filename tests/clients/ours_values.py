@@ -79,4 +79,13 @@ def plain(ctx, target, value):
     return [first, left.result(), right.result(), refused]
 
 
+@resonate.register
+async def ask(ctx):
+    answer = await (await ctx.promise(id="first"))
+    try:
+        return [answer, await (await ctx.promise(id="second"))]
+    except RemoteError as error:
+        return [answer, f"refused: {error.message}"]
+
+
 resonate.run_until_signal()

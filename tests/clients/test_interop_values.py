@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+import signal
 from dataclasses import dataclass
 
 import pytest
 
 from resonate.errors import RemoteError
-from tests.processes.children import HERE
+from tests.processes.children import HERE, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]  # the first use installs
 
@@ -132,3 +133,26 @@ def test_their_workflow_calls_our_workflows_which_call_them(client, make, ours):
     client.start("values", "work", "theirs")
     found = make("flow", *([flavour, ["theirs", NESTED]] for flavour in FLAVOURS))
     assert found == [{"value": [NESTED, ["Order", "chair", 3.5], NESTED, "no"]}] * 3
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_our_workflow_outlives_its_worker_while_they_work_for_it(
+    client_of, children, server, us, ours, flavour
+):
+    there = us.options(target="ours")
+    assert there.begin_rpc("up", "echo", 1).result(20) == 1
+    handle = there.begin_rpc("workflow-1", flavour, "theirs", NESTED)
+    until(lambda: us.promises.search(id_prefix="workflow-1.").promises)
+    ours.send(signal.SIGKILL)
+    assert ours.wait() == -signal.SIGKILL
+    children.spawn("ours again", OURS, server.url, "ours")
+    client_of("python-0.8.1").start("values", "work", "theirs")
+    assert handle.result(30) == [NESTED, ["Order", "chair", 3.5], NESTED, "no"]
+
+
+def test_their_client_of_promises_answers_our_workflow(client, us, ours):
+    handle = us.options(target="ours").begin_rpc("asks", "ask")
+    for id, answer, state in (("first", "YES", "resolved"), ("second", "NO", "rejected")):
+        until(lambda id=id: us.promises.search(id_prefix=id).promises)
+        assert client.run("human", "answer", id, answer) == state
+    assert handle.result(20) == [{"said": "YES"}, "refused: too dear"]

@@ -17,7 +17,7 @@ from resonate.sdk.async_schedules import AsyncSchedules
 from resonate.sdk.async_shared import AsyncShared
 from resonate.sdk.calls import Calls
 from resonate.sdk.encoders import Encoder
-from resonate.sdk.registry import Registered, Registry
+from resonate.sdk.registry import Executor, Registered, Registry
 from resonate.sdk.resonate import Resonate
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 
@@ -45,6 +45,7 @@ class Core(Resonate):
         version: int,
         retry_policy: RetryPolicy | RetryPolicyMaker | None,
         non_retryable: tuple[type[BaseException], ...],
+        executor: Executor,
     ) -> Registered:
         """Make a function known; see ``Resonate.register``."""
         return self.shared.registry.add(
@@ -53,6 +54,7 @@ class Core(Resonate):
             version,
             retry_policy=retry_policy,
             non_retryable=non_retryable,
+            executor=executor,
         )
 
 

@@ -49,15 +49,16 @@ class CallersMachine(Machine):
             self._guard = self.loop.create_task(_until_cancelled(), name=_GUARD)
             self._guard.add_done_callback(self._guard_done)
 
-    def leave(self) -> None:
-        """There is no worker any more, and the next may use another loop."""
-        guard, self._guard = self._guard, None
-        if guard is not None and self.loop is not None:
-            tell(self.loop, guard.cancel)
-        self.loop = None
+    async def leave(self) -> None:
+        """There is no worker any more, and the next may use another loop; on the loop."""
+        guard = self._guard
+        self.loop = self._guard = None
+        if guard is not None:
+            guard.cancel()
+            await asyncio.wait([guard])
 
     def forget(self) -> None:
-        """Forget the loop and what is on it: it belongs to another process."""
+        """Forget the loop and what is on it: it has ended, or belongs to another process."""
         self.loop = self._guard = None
         self._tasks = set()
         self._idle.set()
@@ -96,17 +97,20 @@ class CallersMachine(Machine):
 
 
 class CallersLoop(LoopThread):
-    """The program's loop, for one worker."""
+    """The program's loop, for one worker: the one on which that first has something to do."""
 
     def __init__(self, machine: CallersMachine) -> None:
         self._machine = machine
+        self._loop = None
         self._sealed = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop."""
-        assert self._machine.loop is not None, "it is bound before there is a worker"
-        return self._machine.loop
+        if self._loop is None:
+            self._loop = self._machine.loop
+        assert self._loop is not None, "it is bound before there is a worker"
+        return self._loop
 
     def post(self, act: Callable[..., object], *args: object) -> bool:
         """Have ``act`` called on the loop, from any thread; False once it is sealed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from resonate.sdk.async_base import AsyncBase
 from resonate.sdk.async_function import AsyncFunction
@@ -43,6 +43,7 @@ class AsyncResonate(AsyncBase):
         version: int = 1,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+        executor: Literal["process"] | None = None,
     ) -> AsyncFunction[P, R]: ...
     @overload
     def register(
@@ -54,6 +55,7 @@ class AsyncResonate(AsyncBase):
         version: int = 1,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+        executor: Literal["process"] | None = None,
     ) -> Callable[[Callable[Concatenate[Any, P], R]], AsyncFunction[P, R]]: ...
     def register(
         self,
@@ -64,6 +66,7 @@ class AsyncResonate(AsyncBase):
         version: int = 1,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+        executor: Literal["process"] | None = None,
     ) -> AsyncFunction[P, R] | Callable[[Callable[Concatenate[Any, P], R]], AsyncFunction[P, R]]:
         """Make a function known under ``name`` (its own by default) and ``version`` (from 1).
 
@@ -73,7 +76,9 @@ class AsyncResonate(AsyncBase):
         def registered(func: Callable[Concatenate[Any, P], R]) -> AsyncFunction[P, R]:
             if isinstance(func, Registrable):
                 func = func.func
-            entry = self._core.entered(func, name, version, retry_policy, non_retryable_exceptions)
+            entry = self._core.entered(
+                func, name, version, retry_policy, non_retryable_exceptions, executor
+            )
             return AsyncFunction(self, entry, func)
 
         return registered if func is None else registered(func)

@@ -68,7 +68,7 @@ class AsyncShared(Shared):
             ).start()
             await waiter(stopped)
         if self._client is None:  # and nobody has used it meanwhile
-            self._home.leave()
+            await self._home.leave()
 
     def _stop(self, seconds: float, stopped: Future[None]) -> None:
         try:
@@ -83,7 +83,7 @@ class AsyncShared(Shared):
         if self._home.working:
             self._loop_ended()
             self._begin_anew()
-            self._home.leave()
+            self._home.forget()
         self._home.loop = loop
 
     def _loop_ended(self) -> None:

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from resonate.protocol.validation import ORIGIN
+from resonate.sdk import telemetry
 from resonate.sdk.context import Context, Info
 from resonate.sdk.errors import LeaseLostError
 from resonate.sdk.journal import Journal
 from resonate.sdk.lanes import Lane
 from resonate.sdk.pool import in_async_function, tell
+from resonate.sdk.processes import NoProcessError
 from resonate.sdk.steps import ABANDONED, After, Call, Step
 from resonate.sdk.waiter import Waiter
 
@@ -64,11 +66,13 @@ class Attempt:
             root=frame.workflow.promise.tags.get(ORIGIN, frame.workflow.id),
         )
         self.context = Context(info, frame.workflow.host.dependencies, self)
+        tracing = telemetry.active
+        self.span = None if tracing is None else tracing.run(self)
 
     def _called(self, call: Call) -> Call:
         machine = self.workflow.host.machine
         func = machine.function(call.func, self.frame.id, self.number)
-        return call if func is call.func else replace(call, func=func)
+        return call if func is call.func else replace(call, func=func, process=False)
 
     @property
     def workflow(self) -> Workflow:
@@ -78,8 +82,21 @@ class Attempt:
     def stop(self, error: BaseException | None) -> None:
         """Nothing that the body still does counts; ``error`` breaks off what runs."""
         self.gone = error if error is not None else LeaseLostError(self.frame.id)
+        if error is not None and self.span is not None:
+            self.span.end("suspended" if self.workflow.resting else "lost")
         if error is not None and self._cancel is not None:
             self._cancel()
+
+    def end_span(self, outcome: str, error: BaseException | None = None) -> None:
+        """It has ended: tell OpenTelemetry, if that is switched on."""
+        if self.span is not None:
+            self.span.end(outcome, error)
+
+    def sort_out(self) -> None:
+        """Something is known of a step that was asked for: tell what waits for that."""
+        self.journal.sort_out()
+        if self.span is not None:
+            self.span.sort_out()
 
     def must_count(self) -> None:
         """Raise what an operation of a body that does not count any more raises."""
@@ -105,7 +122,11 @@ class Attempt:
                 if not self.workflow.failed_before(step_id):
                     break
                 step_id = f"{operation.id}~{number}"
-            step = self.workflow.begin(self.frame, step_id, operation.plan())
+            plan = operation.plan()
+            call = None if self.span is None else self.span.call(step_id, plan)
+            step = self.workflow.begin(self.frame, step_id, plan)
+            if self.span is not None and call is not None:
+                self.span.called(step, call)
             if step.plan.attached:
                 self.children[step_id] = step
             self.journal.begun(step)
@@ -182,11 +203,16 @@ class Attempt:
     # --- the body ---------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Call the function, on this thread."""
+        """Call the function, on this thread, or in a process that this thread waits for."""
         try:
-            value = self.call(self.context)
+            value = (
+                self._called_here() if self.span is None else self.span.within(self._called_here)
+            )
+        except NoProcessError as problem:
+            self.workflow.give_back(str(problem))
+            return
         except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
-            self._raised(error)
+            self._raised(error.with_traceback(None) if self.call.process else error)
             return
         if inspect.isgenerator(value):
             self._cancel = functools.partial(self._close, value)
@@ -196,10 +222,20 @@ class Attempt:
         else:
             self._returned(value)
 
+    def _called_here(self) -> Any:
+        if not self.call.process:
+            return self.call(self.context)
+        run = self.workflow.host.processes.call(self.call, self.context.info)
+        self._cancel = run.cancel
+        if self.gone is not None:
+            raise self.gone
+        return run.result()
+
     def _returned(self, value: Any) -> None:
         if self.gone is None:
             self.frame.returned(self, value)
         else:
+            self.end_span("suspended")
             self._discard()
 
     def _raised(self, error: BaseException) -> None:
@@ -207,7 +243,9 @@ class Attempt:
             return  # it did not end: the worker stops, and hands it back
         if self.gone is None:
             self.frame.raised(self, error)
-        elif error is not self.gone:
+            return
+        self.end_span("suspended")
+        if error is not self.gone and not self.call.process:
             self._discard()
 
     def _discard(self) -> None:
@@ -218,7 +256,7 @@ class Attempt:
         """Run a generator until it waits for something, or ends."""
         while self.gone is None:
             try:
-                asked = send()
+                asked = send() if self.span is None else self.span.within(send)
             except StopIteration as stop:
                 self._returned(stop.value)
                 return
@@ -233,7 +271,8 @@ class Attempt:
     def _answer(self, body: Generator[Any, Any, Any], asked: Any) -> Callable[[], Any] | None:
         """Return how the body goes on; None when it waits and is advanced later."""
         try:
-            outcome = asked.yielded(self)
+            carry_out = asked.yielded
+            outcome = carry_out(self) if self.span is None else self.span.within(carry_out, self)
         except AttributeError:
             text = f"yield an operation of the context, not {type(asked).__name__}"
             return functools.partial(body.throw, TypeError(text))
@@ -268,6 +307,8 @@ class Attempt:
     async def _await(self, begun: Awaitable[Any] | None) -> Callable[[], None]:
         """Return what is to be done about how the function ended; it never raises."""
         self._lane.enter()
+        if self.span is not None:
+            self.span.enter()
         try:
             if begun is None:
                 begun = self.call(self.context)

@@ -12,7 +12,7 @@ from typing import Any
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
-from resonate.sdk import checks, codec
+from resonate.sdk import checks, codec, telemetry
 from resonate.sdk.client import checked
 from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
 from resonate.sdk.exchanges import Exchange
@@ -49,7 +49,11 @@ class Calls:
         action = rq.CreateAction(create.data, "promise.create", {})
         data = rq.TaskCreateData(shared.pid, shared.ttl, action)
         shared.client.start()
-        item = yield shared.client.ask(rq.TaskCreate(shared.client.head(), data))
+        span = self._span("run", func, create)
+        asked = shared.client.ask(rq.TaskCreate(shared.client.head(), data))
+        if span is not None:
+            span.until_durable(asked)
+        item = yield asked
         lease = yield from self._lease(id, item)
         if lease is not None and lease.task.state == "acquired":
             shared.client.take(lease)
@@ -58,7 +62,10 @@ class Calls:
     def rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """As ``begin_rpc``, for somebody who waits: the listener is registered along with it."""
         create = self._invocation(id, func, args, kwargs)
+        span = self._span("rpc", func, create, waits=True)
         asked, settled = self._shared.client.ask_and_subscribe(create)
+        if span is not None:
+            span.until_settled(asked, settled)
         promise = _promise((yield asked))
         entry = None if isinstance(func, str) else self._entry(func)
         typed_by = None if entry is None else entry.func
@@ -69,7 +76,11 @@ class Calls:
     def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """See ``Resonate.begin_rpc``."""
         create = self._invocation(id, func, args, kwargs)
-        return self._handle(id, func, _promise((yield self._shared.client.ask(create))))
+        span = self._span("rpc", func, create)
+        asked = self._shared.client.ask(create)
+        if span is not None:
+            span.until_durable(asked)
+        return self._handle(id, func, _promise((yield asked)))
 
     def get(self, id: str) -> Begun:
         """See ``Resonate.get``."""
@@ -123,6 +134,17 @@ class Calls:
         }
         data = rq.PromiseCreateData(id, self.options.deadline(shared.machine.time()), param, tags)
         return rq.PromiseCreate(shared.client.head(), data)
+
+    def _span(
+        self, kind: str, func: Func, create: rq.PromiseCreate, *, waits: bool = False
+    ) -> telemetry.CallSpan | None:
+        """Return the span of a call, None when nobody wants one."""
+        if telemetry.active is None:
+            return None
+        entry = self._entry(func)
+        name = func if isinstance(func, str) else entry.name if entry is not None else ""
+        version = self.options.version or (entry.version if entry is not None else 1)
+        return telemetry.active.call(kind, name, version, create.data, waits=waits)
 
     def _unknown(self, func: Func) -> FunctionNotFoundError:
         """Return what is raised for a function that is not registered here."""

@@ -15,6 +15,7 @@
      │    └── ValueTooLargeError      a value is larger than the server takes
      ├── DecodingError                a stored value cannot be read, or is not what was expected
      ├── LeaseLostError               this worker no longer holds the execution
+     ├── ProcessDiedError             the process that ran the function died
      ├── DivergenceError              the code does something else than it did the first time
      └── RemoteError                  the function raised, elsewhere, an exception that has no
                                       counterpart here
@@ -198,6 +199,24 @@ class LeaseLostError(ResonateError):
 
     def __str__(self) -> str:
         return f"the lease of promise {self.promise_id} was lost: this execution no longer counts"
+
+
+class ProcessDiedError(ResonateError):
+    """The process that ran the function died before the function had ended.
+
+    ``function`` names it, ``status`` is how the process exited; one below zero is the negative
+    number of the signal that killed it: -9 when the system needed its memory, -11 when C code went
+    wrong. What to do: see what the function does; a retry policy has it tried again.
+    """
+
+    def __init__(self, function: str, status: int) -> None:
+        super().__init__(function, status)
+        self.function = function
+        self.status = status
+
+    def __str__(self) -> str:
+        how = f"of signal {-self.status}" if self.status < 0 else f"with status {self.status}"
+        return f"the process that ran {self.function} died {how}"
 
 
 class DivergenceError(ResonateError):

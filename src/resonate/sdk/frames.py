@@ -25,6 +25,7 @@ from resonate.sdk.steps import RETRY, After, Call, Plan, Step, local_tags
 
 if TYPE_CHECKING:
     from resonate.sdk.execution import Ended
+    from resonate.sdk.telemetry import Span
     from resonate.sdk.workflow import Workflow
 
 log = logging.getLogger("resonate.worker")
@@ -74,6 +75,11 @@ class Frame:
         """Tell whether its body may go on by itself while it awaits something durable."""
         return self._attempt is not None and self._attempt.is_coroutine
 
+    @property
+    def span(self) -> Span | None:
+        """Return the span of its present run, if there is one."""
+        return None if self._attempt is None else self._attempt.span
+
     def start(self) -> None:
         """Begin an attempt at the top of the function."""
         live = self._attempt is None and self.workflow.execution.version == 1
@@ -84,9 +90,9 @@ class Frame:
             self.workflow.run(attempt.run)
 
     def sort_out(self) -> None:
-        """Something is known of a step that was asked for: log what waits for that."""
+        """Something is known of a step that was asked for: tell what waits for that."""
         if self._attempt is not None:
-            self._attempt.journal.sort_out()
+            self._attempt.sort_out()
 
     def end(self, error: BaseException) -> None:
         """Let the body know that nothing that it does counts any more."""
@@ -141,6 +147,7 @@ class Frame:
             deadline=self.timeout_at / 1000,
             non_retryable=self.call.non_retryable,
         )
+        attempt.end_span("rejected" if delay is None else "retried", error)
         if delay is None:
             self._complete(attempt, ("rejected", self._encode_error(error)))
             return
@@ -177,6 +184,7 @@ class Frame:
         return f"{self.id}.retry.{attempt}"
 
     def _complete(self, attempt: Attempt, ended: Ended) -> None:
+        attempt.end_span(ended[0])
         attempt.stop(None)
         if self._step is not None:
             self.workflow.settle_local(self._step, ended)

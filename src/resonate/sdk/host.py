@@ -15,6 +15,7 @@ from resonate.sdk.sender import Item
 
 if TYPE_CHECKING:
     from resonate.sdk.execution import Ended, Execution
+    from resonate.sdk.processes import Processes
     from resonate.sdk.workflow import Workflow
 
 
@@ -28,6 +29,7 @@ class Host(Protocol):
     dependencies: Mapping[str, Any]
     encoder: Encoder | None
     machine: Machine
+    processes: Processes
 
     def head(self) -> rq.Head:
         """Return the head of a new request."""

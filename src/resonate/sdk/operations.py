@@ -287,7 +287,16 @@ class Operation(Generic[T]):
             policy = resolve(options.retry_policy, func)
         spared = options.non_retryable_exceptions or (entry.non_retryable if entry else ())
         version = request.version if entry is None else entry.version
-        return Call(func, request.args, request.kwargs, version, policy, spared, self._encoder)
+        return Call(
+            func,
+            request.args,
+            request.kwargs,
+            version,
+            policy,
+            spared,
+            self._encoder,
+            process=entry is not None and entry.process,
+        )
 
     @property
     def _encoder(self) -> Encoder | None:

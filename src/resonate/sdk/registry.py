@@ -5,22 +5,25 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from resonate.sdk.checks import check_filled
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker, check_non_retryable, resolve
 
+Executor = Literal["process"] | None
+
 
 class Registered(Struct, frozen=True):
-    """A function under its name and version."""
+    """A function under its name and version; ``process``: it runs in a process of its own."""
 
     name: str
     version: int
     func: Callable[..., Any]
     retry_policy: RetryPolicy | None = None
     non_retryable: tuple[type[BaseException], ...] = ()
+    process: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -47,16 +50,19 @@ class Registry:
         *,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable: tuple[type[BaseException], ...] = (),
+        executor: Executor = None,
     ) -> Registered:
         """Enter a function; raises TypeError or ValueError for what cannot be one."""
         name = _checked(func, name, version)
         check_non_retryable(non_retryable)
+        _check_executor(executor, func)
         policy = None if retry_policy is None else resolve(retry_policy, func)
         with self._lock:
             versions = self._names.setdefault(name, {})
             if version in versions or func in self._functions:
                 raise ValueError(f"function {name} already registered")
-            entry = Registered(name, version, func, policy, non_retryable)
+            process = executor == "process"
+            entry = Registered(name, version, func, policy, non_retryable, process)
             versions[version] = self._functions[func] = entry
         return entry
 
@@ -96,3 +102,30 @@ def _checked(func: Callable[..., Any], name: str | None, version: int) -> str:
     if name is not None:
         check_filled("name", name)
     return name or func.__name__
+
+
+def _check_executor(executor: Any, func: Callable[..., Any]) -> None:
+    if executor is not None and executor != "process":
+        raise ValueError(f"executor must be None or 'process', got {executor!r}")
+    if executor == "process":
+        _check_process(func)
+
+
+def _check_process(func: Callable[..., Any]) -> None:
+    """Raise TypeError or ValueError for a function that no child could find or run."""
+    name = func.__qualname__
+    if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func):
+        raise TypeError(
+            f"function {name} cannot run in a process: there it could not wait for anything. Give"
+            ' executor="process" to a plain function, and call that from this one by ctx.run'
+        )
+    if func.__module__ == "__main__":
+        raise ValueError(
+            f"function {name} is defined in the program itself, which a process does not import:"
+            " put it in a module of its own, and import that from the program"
+        )
+    if "<" in name:
+        raise ValueError(
+            f"function {name} cannot be imported by its name, as a process has to: define it with"
+            " `def` at the top of a module (and use functools.wraps in what decorates it)"
+        )

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from resonate.sdk import checks
 from resonate.sdk.calls import Calls
@@ -259,6 +259,7 @@ class Resonate:
         version: int = 1,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+        executor: Literal["process"] | None = None,
     ) -> Function[P, R]: ...
 
     @overload
@@ -271,6 +272,7 @@ class Resonate:
         version: int = 1,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+        executor: Literal["process"] | None = None,
     ) -> Callable[[Callable[Concatenate[Any, P], R]], Function[P, R]]: ...
 
     def register(
@@ -282,6 +284,7 @@ class Resonate:
         version: int = 1,
         retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
         non_retryable_exceptions: tuple[type[BaseException], ...] = (),
+        executor: Literal["process"] | None = None,
     ) -> Function[P, R] | Callable[[Callable[Concatenate[Any, P], R]], Function[P, R]]:
         """Make a function known under ``name`` (its own by default) and ``version`` (from 1).
 
@@ -291,6 +294,8 @@ class Resonate:
         - ``retry_policy``: whether and when it is tried again when it raises, unless a call says
           otherwise; by default never. See ``resonate.retry_policies``.
         - ``non_retryable_exceptions``: classes of exceptions after which it is not.
+        - ``executor``: "process" runs it in a process of its own, for functions that compute. It is
+          a plain function of a module that can be imported, and its context has facts only.
 
         Raises TypeError or ValueError for what cannot be registered,
         ValueError for what is registered already.
@@ -302,6 +307,7 @@ class Resonate:
                 version=version,
                 retry_policy=retry_policy,
                 non_retryable_exceptions=non_retryable_exceptions,
+                executor=executor,
             )
         if isinstance(func, Registrable):
             func = func.func
@@ -311,6 +317,7 @@ class Resonate:
             version,
             retry_policy=retry_policy,
             non_retryable=non_retryable_exceptions,
+            executor=executor,
         )
         return Function(self, entry, func)
 

@@ -53,6 +53,7 @@ class Call(Struct, frozen=True):
     """A function of this process with its arguments, and how it is tried again.
 
     ``read``: the arguments are those of a param, to be read by the function's annotations.
+    ``process``: it is called in a process of its own.
     """
 
     func: Callable[..., Any]
@@ -63,6 +64,7 @@ class Call(Struct, frozen=True):
     non_retryable: tuple[type[BaseException], ...] = ()
     encoder: Encoder | None = None
     read: bool = False
+    process: bool = False
 
     def __call__(self, context: Any) -> Any:
         """Call the function. Raises ArgumentsError for arguments that it does not take."""

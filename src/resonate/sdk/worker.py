@@ -41,6 +41,7 @@ from resonate.sdk.errors import ResonateError
 from resonate.sdk.execution import Ended, Execution, Invocation
 from resonate.sdk.frames import Frame
 from resonate.sdk.machine import Machine
+from resonate.sdk.processes import Processes
 from resonate.sdk.pulse import Pulse
 from resonate.sdk.registry import Registry
 from resonate.sdk.retry_tags import policy_of
@@ -102,6 +103,7 @@ class Worker:
         self._settling = Settling(put=put, head=head, settled=settled, over=self._forget)
         self._pool = machine.pool()
         self._async = machine.functions()
+        self.processes = Processes(capacity)
         self._held: dict[str, Execution] = {}
         self._pulse = Pulse(pid=pid, ttl=ttl, held=self._held, put=beat, head=head, lost=self._lose)
         self._past: OrderedDict[tuple[str, int, int], None] = OrderedDict()
@@ -222,6 +224,7 @@ class Worker:
             entry.non_retryable,
             self.encoder,
             read=True,
+            process=entry.process,
         )
         workflow = execution.workflow = Workflow(execution, self, execution.preload)
         frame = Frame(
@@ -449,7 +452,8 @@ class Worker:
         self._pool.close()
 
     def join(self) -> None:
-        """End the loop of async functions; from the thread that stops the client."""
+        """End the loop of async functions, and processes; from the thread that stops the client."""
+        self.processes.close()
         self._async.stop()
 
 
