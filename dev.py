@@ -62,8 +62,8 @@ def serve(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the fast tests; arguments go to pytest."""
-    return become(module("pytest", *arguments))
+    """Run the fast tests, on all processors; arguments go to pytest (``-n 0``: on one)."""
+    return become(module("pytest", "-n", "auto", *arguments))
 
 
 def check(arguments: list[str]) -> int:
@@ -73,6 +73,7 @@ def check(arguments: list[str]) -> int:
         module("ruff", "format", "--check"),
         module("ruff", "check"),
         module("mypy"),
+        module("pyright", "--pythonpath", str(PYTHON)),
         module("pytest", "-q", "tests/test_tidy.py"),
     )
 
