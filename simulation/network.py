@@ -30,15 +30,15 @@ class Network:
         self.chance = chance
         self.checks = checks
         self.server = server
-        self._answering: set[asyncio.Future[Any]] = set()
-        self.streams: set[Stream] = set()
+        self._answering: dict[asyncio.Future[Any], None] = {}  # in order: sets of objects have none
+        self.streams: dict[Stream, None] = {}
         server.crashed = self._crashed
 
     async def ask(self, process: Process, *requests: rq.Request) -> list[Answer]:
         """Send requests in one body; raises Lost."""
         chance = self.chance
         answered: asyncio.Future[list[Answer]] = self.loop.create_future()
-        self._answering.add(answered)
+        self._answering[answered] = None
 
         def tell(answers: list[Answer]) -> None:
             self.checks.told(list(requests), answers)
@@ -55,7 +55,7 @@ class Network:
         except TimeoutError as error:
             raise Lost from error
         finally:
-            self._answering.discard(answered)
+            self._answering.pop(answered, None)
 
     def _unheard(self, requests: list[rq.Request]) -> Callable[[list[Answer]], None]:
         return lambda answers: self.checks.told(requests, answers)
@@ -95,7 +95,7 @@ class Stream:
         self.ended = asyncio.Event()
         engine = network.server.engine
         assert engine is not None
-        network.streams.add(self)
+        network.streams[self] = None
         self._member = network.loop.run_as(
             self._server, engine.connections.connect, group, pid, terms, self
         )
@@ -125,14 +125,14 @@ class Stream:
         if self._cut:
             return
         self._cut = True
-        self._network.streams.discard(self)
+        self._network.streams.pop(self, None)
         self._network.loop.after(noticed, self._server, self._leave)
         self._network.loop.after(0, self._process, self.ended.set)
 
     def broke(self) -> None:
         """The server is gone."""
         self._cut = True
-        self._network.streams.discard(self)
+        self._network.streams.pop(self, None)
         self._network.loop.after(self._network.chance.delay(), self._process, self.ended.set)
 
     def _leave(self) -> None:

@@ -621,7 +621,7 @@ def test_the_number_of_the_attempt_survives_the_worker(remote, group):
         each.register(body, name="body", retry_policy=Constant(delay=0.5))
     first.start()
     handle = second.begin_rpc(group, "body")
-    until(lambda: attempts)
+    until(lambda: list(second.promises.search_all(id_prefix=f"{group}.retry.1")))
     first.stop(0)
     second.start()
     assert handle.result(10) == "done"

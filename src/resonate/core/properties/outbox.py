@@ -26,7 +26,9 @@ def _tells_what_is_stored(state: Snapshot, row: Unblock) -> bool:
     stored = state.promises.get(row.promise_id)
     if stored is None or stored.settled_at is None:
         return False
-    return stored.settled_at <= state.now and record(row.promise) == record(stored)
+    # A clock that was stepped back while no server ran may say less than the creation does.
+    latest = max(state.now, stored.created_at)
+    return stored.settled_at <= latest and record(row.promise) == record(stored)
 
 
 # --- in a state -----------------------------------------------------------------------------------
