@@ -142,7 +142,7 @@ def ask(port, method, body=None, path="/"):
 def test_web(load):
     web = load("web")
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(web.app, port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(web.app, port=port, log_config=None))
     serving = threading.Thread(target=server.run)
     serving.start()
     try:

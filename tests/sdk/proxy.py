@@ -90,7 +90,11 @@ class Proxy:
             self.url = f"http://{host}:{port}"
             self._ready.set()
             await self._over.wait()
-            self._cut()
+            self._loop.remove_reader(site._server.sockets[0].fileno())
+            await _accepted()
+            for connection in web_runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
             await web_runner.cleanup()
 
     async def _hold(self, request: web.Request) -> None:
@@ -165,6 +169,17 @@ class Proxy:
             finally:
                 self._streams.discard(response)
             return response
+
+
+async def _accepted() -> None:
+    """Wait until asyncio has made transports of all connections that it accepted.
+
+    It forgets to close those that it was still at when the listening socket is closed.
+    """
+    while accepting := [
+        task for task in asyncio.all_tasks() if "accept" in task.get_coro().__qualname__
+    ]:
+        await asyncio.wait(accepting)
 
 
 def _envelope(request: dict[str, Any], status: int, text: str) -> dict[str, Any]:

@@ -483,7 +483,7 @@ async def test_an_application_has_it_for_its_lifespan(worker):
         return _started(resonate)
 
     app = Starlette(routes=[Route("/{name}", endpoint)], lifespan=lifespan)
-    served = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
+    served = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
     serving = asyncio.create_task(served.serve())
     await eventually(lambda: served.started)
     port = served.servers[0].sockets[0].getsockname()[1]

@@ -120,7 +120,6 @@ def test_a_chain_brings_back_any_bytes(data, by):
 @pytest.fixture
 def encryption(monkeypatch):
     """Return the module of the example."""
-    pytest.importorskip("cryptography")
     monkeypatch.syspath_prepend(str(ROOT / "examples" / "encryption"))
     yield importlib.import_module("encryption")
     sys.modules.pop("encryption")

@@ -15,7 +15,9 @@ import types
 import uuid
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
 
+import attrs
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -521,9 +523,25 @@ def test_pydantic_is_never_imported():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_real_models_come_back():
-    pydantic = pytest.importorskip("pydantic")
+@attrs.frozen
+class Parcel:
+    weight: decimal.Decimal
+    sent: dt.date | None = None
 
+
+def test_attrs_classes_come_back():
+    parcel = Parcel(decimal.Decimal("1.50"), NOW.date())
+    for value, annotation in [
+        (parcel, Parcel),
+        ([parcel], list[Parcel]),
+        (Box(parcel), Box[Parcel]),
+    ]:
+        assert there_and_back(value, annotation) == value
+    with pytest.raises(DecodingError, match="value"):
+        values.convert({"weight": "x"}, Parcel, "value")
+
+
+def test_real_models_come_back():
     class Item(pydantic.BaseModel):
         model_config = pydantic.ConfigDict(strict=True)
         id: uuid.UUID
