@@ -109,7 +109,7 @@ MUTANTS = (
     ),
     Mutant(
         "answers leave before the commit",
-        "engine/engine.py",
+        "engine/decider.py",
         "        for call in batch.calls:\n            self._decide_call(call, state, now)\n",
         "        for call in batch.calls:\n            self._decide_call(call, state, now)\n"
         "            call.answer()\n",
@@ -118,8 +118,8 @@ MUTANTS = (
     Mutant(
         "a read that saw something uncommitted is answered at once",
         "engine/batches.py",
-        "isinstance(each, BranchOf | Branch) or each in state.before or uncommitted(each)",
-        "False",
+        "must_wait or state.wrote or _saw_uncommitted(request, state, uncommitted)",
+        "must_wait or state.wrote",
         SIMULATION,
     ),
     Mutant(
@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         "a released task does not rest, however often",
         "engine/hints.py",
-        "hint.not_before = now + rest",
-        "hint.not_before = now",
+        "hint.not_before, hint.route = now + rest, route",
+        "hint.not_before, hint.route = now, route",
         ENGINE,
     ),
     Mutant(

@@ -75,6 +75,15 @@ def examples(table):
     ]
 
 
+def test_what_was_told_is_right_also_when_the_clock_was_stepped_back():
+    """While no server ran: who settles then does so at the creation, which is yet to come."""
+    told = replace(resolved, created_at=NOW, settled_at=NOW, listeners=(ANY,))
+    awaited = replace(plain, created_at=NOW, listeners=(ANY,))
+    step = StepTaken(state(awaited), state(told), NOW - 5)
+    assert STATE_PROPERTIES["consistent_outbox_unblock_names_settled_promise"](step.after)
+    assert STEP_PROPERTIES["consistent_new_unblock_carries_stored_record"](step)
+
+
 @pytest.mark.parametrize(("name", "example"), examples(STATES))
 def test_the_property_refuses_the_state(name, example):
     assert not STATE_PROPERTIES[name](Snapshot(example, NOW))

@@ -279,7 +279,7 @@ async def test_a_failing_element_does_not_stop_the_others(servers):
 
 
 async def test_past_the_bound_of_waiting_searches_the_answer_is_503_at_once(servers, monkeypatch):
-    monkeypatch.setattr("resonate.engine.engine.SEARCHES_MAX", 3)
+    monkeypatch.setattr("resonate.engine.alone.SEARCHES_MAX", 3)
     async with servers.start() as server:
         calls = [server.submit(promises()) for _ in range(5)]
         assert [call.done() for call in calls] == [False] * 3 + [True] * 2
@@ -293,7 +293,7 @@ async def test_past_the_bound_of_waiting_searches_the_answer_is_503_at_once(serv
 
 
 async def test_what_comes_behind_too_large_an_answer_is_not_carried_out(servers, monkeypatch):
-    monkeypatch.setattr("resonate.engine.engine.ANSWER_BYTES_MAX", 25_000)
+    monkeypatch.setattr("resonate.engine.alone.ANSWER_BYTES_MAX", 25_000)
     async with servers.start() as server:
         large = rq.PromiseCreateData("large", FAR, Value(None, "x" * 10_000), {})
         await server.right(rq.PromiseCreate(HEAD, large))
@@ -307,7 +307,7 @@ async def test_what_comes_behind_too_large_an_answer_is_not_carried_out(servers,
 
 @pytest.mark.parametrize("kind", [tasks, schedules])
 async def test_pages_of_tasks_and_schedules_count_too(servers, monkeypatch, kind):
-    monkeypatch.setattr("resonate.engine.engine.ANSWER_BYTES_MAX", 5_000)
+    monkeypatch.setattr("resonate.engine.alone.ANSWER_BYTES_MAX", 5_000)
     async with servers.start() as server:
         await server.create("x" * 2_000, ANY)
         await server.right(schedule("s", large="x" * 2_000))
@@ -336,7 +336,7 @@ async def test_a_store_that_fails_during_a_search_is_recovered_from(sqlite, monk
         assert (await server.ask(promises())).status == 503
         await eventually(lambda: server.engine.problem is None)
         assert ids(await server.ask(promises())) == ["a"]
-        assert server.engine._searching == 0
+        assert server.engine._alone._waiting == 0
 
 
 async def test_a_search_that_fails_unexpectedly_is_answered_500(sqlite, monkeypatch, caplog):

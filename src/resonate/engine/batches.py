@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from resonate.core import machine
+from resonate.core import machine, steps
 from resonate.core.objects import Branch, BranchOf, Key
 from resonate.core.state import State
 from resonate.protocol import requests as rq
@@ -87,6 +87,11 @@ class Step:
         self.afterwards = afterwards
         self.also = also
         self.failed = False
+
+
+def drain(promise_id: str) -> Step:
+    """Return the step that resumes who waits for a promise that was settled, some of them."""
+    return Step(promise_id, _drain)
 
 
 def nothing(_state: State, _key: Key) -> None:
@@ -238,3 +243,7 @@ def _saw_uncommitted(request: rq.Request, state: State, uncommitted: Callable[[K
         if not isinstance(key, str) and isinstance(key, BranchOf | Branch):
             return True
     return False
+
+
+def _drain(state: State, promise_id: str) -> None:
+    steps.drain(state, promise_id, STEP_OBJECTS_MAX)

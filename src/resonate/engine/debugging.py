@@ -12,12 +12,11 @@ from typing import Any
 from resonate.core import steps
 from resonate.core.objects import Key, Promise, Stored, due, is_external
 from resonate.core.state import State
-from resonate.engine.batches import Batch, Step
+from resonate.engine.batches import Batch, Step, drain
 from resonate.engine.firing import fire_schedule
 from resonate.engine.outbox import Outbox
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import NOTHING, Answer
-from resonate.protocol.limits import STEP_OBJECTS_MAX
 from resonate.store.contract import Store
 
 KINDS: frozenset[type[rq.Request]] = frozenset(rq.DebugRequest.__args__)
@@ -78,7 +77,7 @@ class Debugging:
         if not isinstance(stored, Promise):
             return fire_schedule(stored, now)
         if steps.is_unfinished(stored):
-            return Step(stored.id, _drain)
+            return drain(stored.id)
         instant = due(stored, now=now)
         if instant is None or instant > now or (self._strict and not is_external(stored)):
             return None
@@ -93,7 +92,3 @@ class Debugging:
             before = objects
         for each in objects:
             self.outbox.see(each, now)
-
-
-def _drain(state: State, promise_id: str) -> None:
-    steps.drain(state, promise_id, STEP_OBJECTS_MAX)

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from resonate.core.objects import Promise, record
 from resonate.engine.batches import Step, nothing
+from resonate.engine.delivery import Delivery
 from resonate.engine.dispatch import Dispatch
 from resonate.engine.members import Directory, Member, Terms
 from resonate.protocol import messages
@@ -49,9 +50,9 @@ class Poster(Protocol):
 class Push:
     """All addresses that have something to be delivered.
 
-    ``push`` takes a step, ``nudge`` has a batch made; ``waiting`` names the promises that an
-    address waits to be told of; ``told`` is called when it was told of one, ``starved`` when there
-    is room again for addresses that were refused.
+    ``push`` takes a step, ``nudge`` has a batch made; ``delivery`` knows the promises that an
+    address waits to be told of, and is told when it was; ``starved`` is called when there is room
+    again for addresses that were refused.
     """
 
     def __init__(
@@ -62,8 +63,7 @@ class Push:
         *,
         push: Callable[[Step], None],
         nudge: Callable[[], None],
-        waiting: Callable[[str], list[str]],
-        told: Callable[[Promise, str], None],
+        delivery: Callable[[], Delivery],
         starved: Callable[[], None],
     ) -> None:
         self.poster = poster
@@ -71,8 +71,7 @@ class Push:
         self.dispatch = dispatch
         self.push = push
         self.nudge = nudge
-        self.told = told
-        self._waiting = waiting
+        self.delivery = delivery
         self._starved = starved
         self._targets: dict[str, Target] = {}
         self._full = False
@@ -117,7 +116,7 @@ class Push:
             self._full = True
             return None
         target = self._targets[url] = Target(url, self, self.poster)
-        for promise_id in self._waiting(url):
+        for promise_id in self.delivery().unblocks.pushed_to(url):
             target.tell(promise_id)
         self.dispatch.joined(target.member)
         return target
@@ -133,7 +132,7 @@ class Target:
         self._unblocks: OrderedDict[str, None] = OrderedDict()  # not asked for yet
         self._telling: set[str] = set()  # asked for, or on their way
         self._asked = 0  # how many are asked for
-        self.posts: set[asyncio.Task[None]] = set()
+        self.posts: dict[asyncio.Task[None], None] = {}
         self._pause = PUSH_PAUSE_SECONDS[0]
         self._holding = False
         self._timer: asyncio.TimerHandle | None = None
@@ -198,7 +197,7 @@ class Target:
 
     def _delivered(self, promise: Promise) -> None:
         self._telling.discard(promise.id)
-        self._owner.told(promise, self.url)
+        self._owner.delivery().told(promise, self.url)
 
     def _failed(self, promise_id: str) -> None:
         self._telling.discard(promise_id)
@@ -219,7 +218,7 @@ class Target:
         delivered: Callable[[], None] = lambda: None,
     ) -> None:
         post = asyncio.get_running_loop().create_task(self._post(message))
-        self.posts.add(post)
+        self.posts[post] = None
         post.add_done_callback(functools.partial(self._done, delivered, failed))
 
     async def _post(self, message: messages.Message) -> None:
@@ -228,7 +227,7 @@ class Target:
     def _done(
         self, delivered: Callable[[], None], failed: Callable[[], None], post: asyncio.Task[None]
     ) -> None:
-        self.posts.discard(post)
+        self.posts.pop(post, None)
         if self._closed or post.cancelled():
             return
         problem = post.exception()

@@ -3,14 +3,10 @@
 Rules:
 - A search reads the store beside the batches, on one thread: it holds nobody up. It sees every
   request that was answered before it came, and of later ones none, or all up to one of them.
-- In a body with several requests a search stands between two commits: what comes before it in the
-  body is durable first, what comes behind it is decided afterwards.
-- Bounded: past the limit the answer is 503 at once.
+- It stands between two commits, and its turn comes: ``engine.alone``.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from resonate.core import searches
 from resonate.core.objects import project, record, schedule_record, task_record
@@ -21,23 +17,6 @@ from resonate.protocol.limits import SCHEDULE_SEARCH_LIMIT, SEARCH_LIMIT
 from resonate.store.contract import Store
 
 KINDS: frozenset[type[rq.Request]] = frozenset(rq.Search.__args__)
-
-
-def parts(
-    requests: list[rq.Request], alone: frozenset[type[rq.Request]]
-) -> Iterator[list[rq.Request]]:
-    """Yield the requests in order: those of a kind in ``alone`` so, what is between together."""
-    together: list[rq.Request] = []
-    for request in requests:
-        if type(request) not in alone:
-            together.append(request)
-            continue
-        if together:
-            yield together
-            together = []
-        yield [request]
-    if together:
-        yield together
 
 
 async def search(store: Store, request: rq.Request, now: int) -> Answer:

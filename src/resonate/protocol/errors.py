@@ -35,3 +35,10 @@ class Overloaded(Unavailable):
 
 class StartError(ServerError):
     """The server cannot start."""
+
+
+def told_as(error: Exception) -> ServerError:
+    """Return the error that a client is told of."""
+    if isinstance(error, ServerError):
+        return error
+    return ServerError(f"{type(error).__name__}: {error}")
