@@ -7,6 +7,7 @@ column compares the same program: our coroutine with the official SDK's.
 from __future__ import annotations
 
 import itertools
+import signal
 import statistics
 import sys
 import time
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from benchmarks.sdk_site import OFFICIAL, Side, Site, sides, site
+from benchmarks.sdk_site import OFFICIAL, Side, Site, runs_on, sides, site
 from benchmarks.table import percentile, table
 
 _PATIENCE_SECONDS = 60.0
@@ -51,13 +52,16 @@ def main() -> None:
 
 def compare(sizes: Sizes) -> None:
     """Measure with these sizes, and print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no process is left behind
     columns, missing = sides()
     if missing is not None:
         print(f"NOT COMPARED: resonate-sdk {OFFICIAL} cannot be installed: {missing}", flush=True)
     rows: list[Row] = []
     with site() as place:
-        for measure in (calls, steps, fan_out, resumptions):
+        for measure in (calls, steps, fan_out, resumptions, replays):
+            print(f"measuring {measure.__name__} …", file=sys.stderr, flush=True)
             rows += measure(place, columns, sizes)
+    print(f"the same server for all; {', '.join(dict.fromkeys(map(runs_on, columns)))}")
     heads = [side.name for side in columns]
     last = f"{_ALIKE} : {OFFICIAL}"
     if missing is not None:
@@ -69,7 +73,7 @@ def _cells(row: Row, heads: list[str]) -> list[str]:
     figures = [*row.figures, *[None] * (len(heads) - len(row.figures))]
     ours, theirs = figures[heads.index(_ALIKE)], figures[-1]
     ratio = ""
-    if ours and theirs:
+    if row.unit and ours is not None and theirs is not None and min(ours, theirs) > 0:
         ratio = f"{ours / theirs if row.more else theirs / ours:.1f} × as good"
     return [row.name, row.unit, *map(_number, figures), ratio]
 
@@ -95,28 +99,38 @@ def calls(place: Site, columns: list[Side], sizes: Sizes) -> Iterator[Row]:
 def steps(place: Site, columns: list[Side], sizes: Sizes) -> Iterator[Row]:
     """Yield steps of workflows that do nothing but local steps."""
     for what in ("sequential", "concurrent"):
-
-        def rate(side: Side, what: str = what) -> tuple[float]:
-            return (sizes.steps / timed(place, side, what, sizes.steps),)
-
-        (figures,) = rounds(place, columns, sizes.rounds, rate)
-        yield Row(f"{sizes.steps} {what} local steps", "steps/s", True, figures)
+        seconds, *asked = workflows(place, columns, what, sizes.steps, sizes.rounds)
+        rates = tuple(sizes.steps / each for each in seconds)
+        yield Row(f"{sizes.steps} {what} local steps", "steps/s", True, rates)
+        yield from demand("step", *asked)
 
 
 def fan_out(place: Site, columns: list[Side], sizes: Sizes) -> Iterator[Row]:
-    """Yield what a workflow that calls many children takes, and what the server is asked for it."""
+    """Yield what a workflow that calls many children takes."""
     count = sizes.children
+    seconds, *asked = workflows(place, columns, "fan", count, sizes.rounds)
+    yield Row(f"fan-out, {count:,} rpc children", "s", False, seconds)
+    yield from demand("child", *asked)
+
+
+def demand(each: str, requests: tuple[float, ...], bodies: tuple[float, ...]) -> Iterator[Row]:
+    """Yield what the server was asked for each step or child."""
+    yield Row(f"  requests per {each}", "", False, requests)
+    yield Row(f"  HTTP requests per {each}", "", False, bodies)
+
+
+def workflows(
+    place: Site, columns: list[Side], what: str, count: int, times: int
+) -> Iterator[tuple[float, ...]]:
+    """Yield the seconds that a workflow takes, and what it asks for each of ``count``."""
 
     def once(side: Side) -> tuple[float, float, float]:
         before = place.count()
-        seconds = timed(place, side, "fan", count)
+        seconds = timed(place, side, what, count)
         after = place.count()
         return seconds, (after[1] - before[1]) / count, (after[0] - before[0]) / count
 
-    seconds, requests, bodies = rounds(place, columns, sizes.rounds, once)
-    yield Row(f"fan-out, {count:,} rpc children", "s", False, seconds)
-    yield Row("  requests per child", "", False, requests)
-    yield Row("  HTTP requests per child", "", False, bodies)
+    return rounds(place, columns, times, once)
 
 
 def rounds(
@@ -149,6 +163,10 @@ def resumptions(place: Site, columns: list[Side], sizes: Sizes) -> Iterator[Row]
         for percent in (50, 99):
             figures = tuple(percentile(each, percent) for each in times)
             yield Row(f"{name}, p{percent}", "ms", False, figures)
+
+
+def replays(place: Site, columns: list[Side], sizes: Sizes) -> Iterator[Row]:
+    """Yield what each recorded step adds to resuming on another worker."""
     both = waits(place, columns, [0, sizes.recorded] * (1 + sizes.replays), elsewhere=True)
     costs = tuple(_cost(each) / sizes.recorded for each in both)
     yield Row(f"replay, each of {sizes.recorded} steps", "µs", False, costs)

@@ -44,12 +44,12 @@ async def wait_coroutine(ctx: Any, count: int) -> float:
 
 
 async def work(url: str, group: str) -> None:
-    """Work until ended; a line on standard output says that it began."""
+    """Work until standard input ends; a line on standard output says that it began."""
     resonate = Resonate(url=url, group=group)
     for function in FUNCTIONS:
         resonate.register(function)
     print("started", flush=True)
-    await asyncio.Event().wait()
+    await asyncio.to_thread(sys.stdin.read)
 
 
 FUNCTIONS = (

@@ -128,7 +128,7 @@ FUNCTIONS = (
 
 
 def work(url: str, group: str) -> None:
-    """Work until ended; a line on standard output says that it began."""
+    """Work until standard input ends; a line on standard output says that it began."""
     resonate = Resonate(url, group=group)
     for function in FUNCTIONS:
         resonate.register(function)

@@ -1,11 +1,13 @@
 """A server that counts: ``python -m benchmarks.sdk_serve PORT DB``.
 
-For each line on standard input it prints how many bodies and how many requests it has been sent.
+For each line on standard input it prints how many bodies and how many requests it has been sent. It
+ends with standard input, so that it does not outlive a benchmark that was killed.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 
@@ -40,6 +42,7 @@ def main() -> None:
     def tell() -> None:
         for _ in sys.stdin:
             print(engine.bodies, engine.requests, flush=True)
+        signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=tell, daemon=True).start()
     uvloop.run(serve(engine, sock, lambda: print(url_of(sock), flush=True)))

@@ -47,6 +47,14 @@ def sides() -> tuple[list[Side], str | None]:
     return [*found, Side(OFFICIAL, "coroutine", "official", program, ":")], None
 
 
+def runs_on(side: Side) -> str:
+    """Say which Python an SDK runs on."""
+    done = subprocess.run(
+        [side.program[0], "--version"], check=True, capture_output=True, text=True
+    )
+    return f"{side.group} on {done.stdout.strip()}"
+
+
 def new_id() -> str:
     """Return an id nobody has used; one that the official SDK takes for the id of a root."""
     return uuid.uuid4().hex

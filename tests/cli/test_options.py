@@ -158,7 +158,7 @@ def test_without_options_everything_is_kept_and_nothing_is_refused(engines):
     assert invoke("dev", "--port", "0").exit_code == 0
     (engine,) = engines
     assert engine.rules is LENIENT
-    assert (engine._retention, engine._trace, engine._debugging) == (None, None, None)
+    assert (engine._retention, engine._trace, engine._decider._debugging) == (None, None, None)
     assert engine._push.poster is not None
 
 
@@ -169,7 +169,7 @@ def test_rules(engines, strict, debug):
     assert invoke("dev", "--port", "0", *flags).exit_code == 0
     rules = engines[0].rules
     assert (rules.strict, rules.debug) == (strict, debug)
-    assert (engines[0]._debugging is not None) == debug
+    assert (engines[0]._decider._debugging is not None) == debug
 
 
 def test_retention_and_trace(engines, tmp_path):

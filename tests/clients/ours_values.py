@@ -40,6 +40,11 @@ def refuse(_, text: str, name: str = "ValueError"):
 
 
 @resonate.register
+async def linger(_):
+    await asyncio.sleep(60)
+
+
+@resonate.register
 def generator(ctx, target, value):
     first = yield ctx.rpc("echo", value).options(target=target)
     order = Order("chair", [1.5, 2])

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from resonate.errors import RemoteError
+from resonate.errors import RemoteError, ResonateCanceledError, ResonateTimedoutError
+from tests.clients.clients import result
 from tests.processes.children import HERE, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]  # the first use installs
@@ -29,6 +30,11 @@ def written(value):
     return json.dumps(value, sort_keys=True)
 
 
+def complete(name, args, kwargs=(), *seconds):
+    """Return a call as the clients' programs read it."""
+    return [name, args, dict(kwargs), *seconds]
+
+
 @pytest.fixture
 def ours(children, server):
     """Our worker, in the group "ours"."""
@@ -40,7 +46,7 @@ def make(client):
     """Return a maker of calls by the client's program."""
 
     def calls(mode, *listed):
-        return client.run("values", mode, "ours", json.dumps([[*each, {}][:3] for each in listed]))
+        return client.run("values", mode, "ours", json.dumps([complete(*each) for each in listed]))
 
     return calls
 
@@ -106,6 +112,49 @@ def test_their_plain_object_arrives_as_the_class_that_our_function_asks_for(make
     whole, part = make("call", ["total", [order]], ["total", [{"item": 7}]])
     assert whole == {"value": ["Order", "chair", 3.5]}
     assert re.search(r"order.*(item|prices)", part["text"]), part
+
+
+# What they raise when a call's time is up; a workflow of theirs makes it of the value, which is empty.
+TIMED_OUT = {
+    "python-0.8.1": {"call": "timeout", "flow": "unknown error: null"},
+    "python-0.7.4": {"call": "timeout", "flow": "unknown error: null"},
+    "typescript-0.11.5": {"call": "Promise timedout", "flow": None},
+}
+
+
+@pytest.mark.parametrize("mode", ["call", "flow"])
+def test_their_call_of_our_worker_times_out(client, make, ours, mode):
+    (found,) = make(mode, ["linger", [], {}, 0.5])
+    assert found["text"] == TIMED_OUT[client.name][mode]
+
+
+def test_our_call_of_their_worker_times_out(client, us):
+    client.start("values", "work", "theirs")
+    there = us.options(target="theirs")
+    assert there.begin_rpc("up", "echo", 1).result(20) == 1
+    handle = there.options(timeout=0.5).begin_rpc("brief", "linger")
+    with pytest.raises(ResonateTimedoutError):
+        handle.result(20)
+
+
+def test_what_we_cancel_ends_for_their_caller(client, us, ours):
+    calls = json.dumps([complete("linger", [])])
+    caller = client.start("values", "call", "ours", calls)
+    until(lambda: us.promises.search(id_prefix="call-0").promises, 20)
+    assert us.promises.cancel("call-0").canceled
+    (found,) = result(caller)
+    assert found["text"] == "Promise canceled"
+
+
+def test_what_their_worker_works_on_can_be_canceled(client, us):
+    client.start("values", "work", "theirs")
+    there = us.options(target="theirs")
+    assert there.begin_rpc("up", "echo", 1).result(20) == 1
+    handle = there.begin_rpc("long", "linger")
+    assert handle.cancel()
+    with pytest.raises(ResonateCanceledError):
+        handle.result(20)
+    assert there.begin_rpc("after", "echo", 2).result(20) == 2
 
 
 @dataclass

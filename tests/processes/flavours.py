@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from resonate import Resonate
-from resonate.sdk.workflow import Workflow
+from resonate.sdk.lease import Lease
 
 FAN = 50
 EFFECTS = {"reserve 1", "charge 5", "ship 7", "left 3", "right 4", "mail 9"}
@@ -148,19 +148,19 @@ def worker(url, folder, group):
 
 def die_after(writes, group):
     """Kill this process once the workflow named like the group has had that many writes."""
-    written, lock = Workflow._written, threading.Lock()
+    written, lock = Lease._written, threading.Lock()
     left = writes
 
     def counted(self, action, done, item):
         nonlocal left
-        if self.id == group and item.error is None and item.answers[0].status == 200:
+        if self.execution.id == group and item.error is None and item.answers[0].status == 200:
             with lock:
                 left -= 1
                 if left < 0:
                     os.kill(os.getpid(), signal.SIGKILL)
         written(self, action, done, item)
 
-    Workflow._written = counted
+    Lease._written = counted
 
 
 if __name__ == "__main__":

@@ -351,6 +351,35 @@ def test_result_gives_up_in_time_though_the_task_is_suspended(local):
     assert call(local, body) == "late"
 
 
+def test_threads_of_a_plain_function_wait_each_for_itself(local):
+    """One that waits for a time keeps the function where it is; what the other waits for comes."""
+
+    def body(ctx):
+        patient, late = ctx.promise(id="patient").result(), ctx.promise(id="never").result()
+
+        def wait():
+            found.append(patient.result())
+            found.append(ctx.run(leaf, "on the thread").result())
+
+        found = []
+        thread = threading.Thread(target=wait)
+        thread.start()
+        try:
+            late.result(timeout=1)
+        except TimeoutError:
+            found.append("late")
+        local.promises.resolve("never")
+        thread.join()
+        return found
+
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: len(local._shared.client._worker._suspensions) == 1)
+    local.promises.resolve("patient", data='"there"')
+    assert handle.result(5) == ["there", "on the thread", "late"]
+
+
 def test_other_input_may_arrive_while_a_step_is_awaited(local):
     async def body(ctx):
         async def other():
@@ -360,6 +389,76 @@ def test_other_input_may_arrive_while_a_step_is_awaited(local):
         return await asyncio.gather(ctx.sleep(0.5), other())
 
     assert call(local, body) == [None, "other"]
+
+
+async def sleeps(ctx):
+    await asyncio.sleep(30)
+
+
+def works(ctx):
+    time.sleep(0.2)
+
+
+def works_with_yield(ctx):
+    yield ctx.run(leaf, 1)
+    time.sleep(0.2)
+
+
+def waits(ctx):
+    return ctx.rpc("nobody").options(target="nowhere").result()
+
+
+def waits_with_yield(ctx):
+    yield ctx.rpc("nobody").options(target="nowhere")
+
+
+async def waits_with_await(ctx):
+    await ctx.rpc("nobody").options(target="nowhere")
+
+
+def waits_to_try_again(ctx):
+    ctx.run(fails, "no").options(retry_policy=Constant(delay=3600)).result()
+
+
+async def begins_all(ctx):
+    await asyncio.gather(*(ctx.run(each) for each in CANCELED[:-1]))
+
+
+CANCELED = [
+    *(
+        sleeps,
+        works,
+        works_with_yield,
+        waits,
+        waits_with_yield,
+        waits_with_await,
+        waits_to_try_again,
+        begins_all,
+    )
+]
+
+
+@pytest.mark.parametrize("step", CANCELED)
+def test_a_local_step_whose_await_was_cancelled_leaves_nothing_behind(local, step, caplog):
+    async def body(ctx):
+        try:
+            async with asyncio.timeout(0.1):
+                await ctx.run(step)
+        except TimeoutError:
+            pass
+        return await (await ctx.promise(id="human"))
+
+    local.register(body, name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    worker = local._shared.client._worker
+    until(lambda: list(local.promises.search_all(id_prefix="human")))
+    until(lambda: len(worker._suspensions) == 1 and worker._running == 0)
+    begun = list(local.promises.search_all(id_prefix="id.1", state="pending"))
+    assert [each.id for each in begun if ".retry." not in each.id] == []
+    local.promises.resolve("human", data="5")
+    assert handle.result(5) == 5
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 def test_an_error_in_a_task_group_cancels_the_others(local):

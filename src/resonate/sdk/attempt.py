@@ -14,7 +14,8 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Generator
+import threading
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -23,12 +24,13 @@ from resonate.protocol.validation import ORIGIN
 from resonate.sdk import telemetry
 from resonate.sdk.context import Context, Info
 from resonate.sdk.errors import LeaseLostError
+from resonate.sdk.generators import GeneratorBody
 from resonate.sdk.journal import Journal
 from resonate.sdk.lanes import Lane
 from resonate.sdk.pool import in_async_function, tell
 from resonate.sdk.processes import NoProcessError
-from resonate.sdk.steps import ABANDONED, After, Call, Step
-from resonate.sdk.waiter import Waiter
+from resonate.sdk.steps import After, Call, Step
+from resonate.sdk.waiter import Unwound, Waiter
 
 if TYPE_CHECKING:
     from resonate.sdk.frames import Frame
@@ -46,6 +48,8 @@ class Attempt:
         self.number = number
         self.call = self._called(frame.call)
         self.children: dict[str, Step] = {}
+        self.waiters: dict[Waiter, None] = {}
+        self.thread: int | None = None  # that runs the body, if it is not on the loop
         self.gone: BaseException | None = None
         self.closed = False
         self.is_coroutine = False
@@ -54,8 +58,8 @@ class Attempt:
         self._cancel: Callable[[], object] | None = None
         self._waiting = 0  # awaits under way, of an async body
         self._activity = 0
-        self._resting = False
         self._checking = False
+        self._active = False
         info = Info(
             id=frame.id,
             attempt=number,
@@ -79,13 +83,60 @@ class Attempt:
         """Return the workflow that it is a part of."""
         return self.frame.workflow
 
-    def stop(self, error: BaseException | None) -> None:
-        """Nothing that the body still does counts; ``error`` breaks off what runs."""
-        self.gone = error if error is not None else LeaseLostError(self.frame.id)
-        if error is not None and self.span is not None:
-            self.span.end("suspended" if self.workflow.resting else "lost")
-        if error is not None and self._cancel is not None:
-            self._cancel()
+    # --- whether it has something to do -----------------------------------------------------------
+
+    def rise(self) -> None:
+        """It has something to do; with the lock held."""
+        if not self._active and self.gone is None:
+            self._active = True
+            self.workflow.rise()
+
+    def rest(self) -> None:
+        """It has nothing to do until one of its watchers is called."""
+        with self.workflow.lock:
+            self._fall()
+        self.workflow.check()
+
+    def rest_if_waiting(self) -> None:
+        """Another of its threads waits: it rests if the one that it was called on does."""
+        if any(waiter.main for waiter in self.waiters):
+            self.rest()
+
+    def _fall(self) -> None:
+        if self._active:
+            self._active = False
+            self.workflow.fall()
+
+    def unwind(self) -> None:
+        """Its threads are let go, if it rests: what they still do does not count."""
+        if self.gone is None and not self._active:
+            self._end(Unwound())
+
+    def finish(self) -> None:
+        """It has ended: what it still does does not count; with the lock held."""
+        self._end(self._closed_error())
+
+    def stop(self, error: BaseException) -> list[After]:
+        """Nothing that the body still does counts; with the lock held. Returns what ends it."""
+        if self.gone is not None:
+            return []
+        self._end(error)
+        after: list[After] = []
+        if self.span is not None:
+            outcome = "suspended" if self.workflow.resting else "lost"
+            after.append(functools.partial(self.span.end, outcome))
+        if self._cancel is not None:
+            after.append(self._cancel)
+        return after
+
+    def _end(self, error: BaseException) -> None:
+        self.gone = error
+        self._fall()
+        for waiter in self.waiters:
+            waiter.end()
+
+    def _closed_error(self) -> RuntimeError:
+        return RuntimeError(f"function {self.frame.id} has returned: its context is closed")
 
     def end_span(self, outcome: str, error: BaseException | None = None) -> None:
         """It has ended: tell OpenTelemetry, if that is switched on."""
@@ -103,7 +154,7 @@ class Attempt:
         if self.gone is not None:
             raise self.gone
         if self.closed:
-            raise RuntimeError(f"function {self.frame.id} has returned: its context is closed")
+            raise self._closed_error()
 
     # --- ids and steps ----------------------------------------------------------------------------
 
@@ -136,13 +187,17 @@ class Attempt:
 
     def block(self, step: Step, timeout: float | None = None) -> None:
         """Wait on this thread until the step is settled."""
-        waiter = Waiter(self)
         if in_async_function():
             if not step.settled:
                 raise RuntimeError("result() would block every async function: use `await`")
             return
-        if not self.workflow.watch(step, waiter.settled):
-            return
+        waiter = Waiter(self)
+        with self.workflow.lock:
+            if self.gone is not None:
+                raise self.gone
+            if not self.workflow.watch(step, waiter.settled):
+                return
+            waiter.enter(patient=timeout is None)
         waiter.wait(timeout)
 
     async def settled(self, step: Step) -> None:
@@ -150,8 +205,11 @@ class Attempt:
         workflow, loop = self.workflow, asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
-        def watcher() -> After:
-            self.wake()
+        def watcher() -> After | None:
+            if done.done():
+                return None  # the await was cancelled
+            self._activity += 1
+            self.rise()
             return functools.partial(tell, loop, _release, done)
 
         if not workflow.watch(step, watcher):
@@ -168,22 +226,16 @@ class Attempt:
     def abandon(self, step: Step) -> None:
         """Cancel the step whose await was cancelled."""
         if self.gone is None and not self.workflow.host.machine.ending():
-            self.workflow.cancel_step(step, ABANDONED, asyncio.CancelledError())
+            self.workflow.cancel_step(step, asyncio.CancelledError())
 
     def touch(self) -> None:
         """The async body does something: it rests when it has not for two turns of its loop."""
-        self.wake()
+        with self.workflow.lock:
+            self.rise()
         self._activity += 1
         if self._waiting > 0 and not self._checking:
             self._checking = True
             asyncio.get_running_loop().call_soon(self._look, self._activity, 2)
-
-    def wake(self) -> None:
-        """The body has something to do."""
-        with self.workflow.lock:
-            if self._resting:
-                self._resting = False
-                self.workflow.rise()
 
     def _look(self, activity: int, turns: int) -> None:
         loop = asyncio.get_running_loop()
@@ -195,15 +247,14 @@ class Attempt:
             return
         self._checking = False
         with self.workflow.lock:
-            if self._waiting == 0 or self._resting or self.gone is not None or self.closed:
-                return
-            self._resting = True
-        self.workflow.rest()
+            if self._waiting > 0 and not self.closed:
+                self.rest()
 
     # --- the body ---------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Call the function, on this thread, or in a process that this thread waits for."""
+        self.thread = threading.get_ident()
         try:
             value = (
                 self._called_here() if self.span is None else self.span.within(self._called_here)
@@ -212,15 +263,16 @@ class Attempt:
             self.workflow.give_back(str(problem))
             return
         except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
-            self._raised(error.with_traceback(None) if self.call.process else error)
+            self.raised(error.with_traceback(None) if self.call.process else error)
             return
         if inspect.isgenerator(value):
-            self._cancel = functools.partial(self._close, value)
-            self.advance(value, functools.partial(next, value))
+            body = GeneratorBody(self, value)
+            self._cancel = body.leave
+            body.advance(functools.partial(next, value))
         elif inspect.iscoroutine(value):
-            self.workflow.run_async(self.run_coroutine, value)
+            self.workflow.jobs.run_async(self.run_coroutine, value)
         else:
-            self._returned(value)
+            self.returned(value)
 
     def _called_here(self) -> Any:
         if not self.call.process:
@@ -231,14 +283,16 @@ class Attempt:
             raise self.gone
         return run.result()
 
-    def _returned(self, value: Any) -> None:
+    def returned(self, value: Any) -> None:
+        """The body has returned."""
         if self.gone is None:
             self.frame.returned(self, value)
         else:
             self.end_span("suspended")
             self._discard()
 
-    def _raised(self, error: BaseException) -> None:
+    def raised(self, error: BaseException) -> None:
+        """The body has raised, whatever it is."""
         if isinstance(error, asyncio.CancelledError) and self.workflow.host.machine.ending():
             return  # it did not end: the worker stops, and hands it back
         if self.gone is None:
@@ -251,48 +305,6 @@ class Attempt:
     def _discard(self) -> None:
         if isinstance(self.gone, LeaseLostError) and self.frame.parent is None:
             self.workflow.host.discarded(self.frame.id)
-
-    def advance(self, body: Generator[Any, Any, Any], send: Callable[[], Any]) -> None:
-        """Run a generator until it waits for something, or ends."""
-        while self.gone is None:
-            try:
-                asked = send() if self.span is None else self.span.within(send)
-            except StopIteration as stop:
-                self._returned(stop.value)
-                return
-            except BaseException as error:  # noqa: BLE001  # whatever user code raises
-                self._raised(error)
-                return
-            found = self._answer(body, asked)
-            if found is None:
-                return
-            send = found
-
-    def _answer(self, body: Generator[Any, Any, Any], asked: Any) -> Callable[[], Any] | None:
-        """Return how the body goes on; None when it waits and is advanced later."""
-        try:
-            carry_out = asked.yielded
-            outcome = carry_out(self) if self.span is None else self.span.within(carry_out, self)
-        except AttributeError:
-            text = f"yield an operation of the context, not {type(asked).__name__}"
-            return functools.partial(body.throw, TypeError(text))
-        except BaseException as error:  # noqa: BLE001  # of the operation: the body may catch it
-            return functools.partial(body.throw, error)
-        if not isinstance(outcome, Step):
-            return functools.partial(body.send, outcome)
-
-        def settled() -> After:
-            self.workflow.rise()
-            job = functools.partial(self.advance, body, functools.partial(_give, body, asked))
-            return functools.partial(self.workflow.run, job)
-
-        if not self.workflow.watch(outcome, settled):
-            return functools.partial(_give, body, asked)
-        self.workflow.rest()
-        return None
-
-    def _close(self, body: Generator[Any, Any, Any]) -> None:
-        self.workflow.run(functools.partial(_closed, body))
 
     def run_coroutine(self, begun: Awaitable[Any] | None = None) -> None:
         """Make a task of the function; on the loop of async functions."""
@@ -314,43 +326,24 @@ class Attempt:
                 begun = self.call(self.context)
             value = await begun
         except BaseException as error:  # noqa: BLE001  # whatever user code raises is its outcome
-            return functools.partial(self._raised, error)
-        return functools.partial(self._returned, value)
+            return functools.partial(self.raised, error)
+        return functools.partial(self.returned, value)
 
     def _task_done(self, task: asyncio.Task[Callable[[], None]]) -> None:
         try:
             self._take_outcome(task)
         finally:
-            self.workflow.job_done()
+            self.workflow.jobs.task_done()
 
     def _take_outcome(self, task: asyncio.Task[Callable[[], None]]) -> None:
-        self.wake()
+        with self.workflow.lock:
+            self.rise()
         if task.cancelled():  # before its first step
-            self._raised(asyncio.CancelledError("cancelled before it began"))
+            self.raised(asyncio.CancelledError("cancelled before it began"))
         else:
             task.result()()
-
-    def unwound(self) -> None:
-        """The thread is let go: the function is replayed from its top, on another."""
-        self.frame.start()
 
 
 def _release(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-def _give(body: Generator[Any, Any, Any], asked: Any) -> Any:
-    """Send the value of what was yielded into a body, or throw its error."""
-    try:
-        value = asked.value()
-    except BaseException as error:  # noqa: BLE001  # the body may catch it
-        return body.throw(error)
-    return body.send(value)
-
-
-def _closed(body: Generator[Any, Any, Any]) -> None:
-    try:
-        body.close()
-    except BaseException:  # user code on its way out: nobody waits for it
-        log.exception("a function failed while it was closed")

@@ -52,6 +52,7 @@ class Frame:
         self.tags = tags
         self.timeout_at = timeout_at
         self._step = step
+        self._over = False
         self._number = 1
         while workflow.recorded(self._retry_id(self._number)):
             self._number += 1
@@ -82,22 +83,38 @@ class Frame:
 
     def start(self) -> None:
         """Begin an attempt at the top of the function."""
-        live = self._attempt is None and self.workflow.execution.version == 1
-        attempt = self._attempt = Attempt(self, self._number, live=live)
+        with self.workflow.lock:
+            if self._over:
+                return
+            live = self._attempt is None and self.workflow.execution.version == 1
+            attempt = self._attempt = Attempt(self, self._number, live=live)
+            attempt.rise()
         if inspect.iscoroutinefunction(attempt.call.func):
-            self.workflow.run_async(attempt.run_coroutine)
+            self.workflow.jobs.run_async(attempt.run_coroutine)
         else:
-            self.workflow.run(attempt.run)
+            self.workflow.jobs.run(attempt.run)
+
+    def replay(self, attempt: Attempt) -> None:
+        """Begin anew, at the top, what was let go; unless that was done already."""
+        if self._attempt is attempt:
+            self.start()
 
     def sort_out(self) -> None:
         """Something is known of a step that was asked for: tell what waits for that."""
         if self._attempt is not None:
             self._attempt.sort_out()
 
-    def end(self, error: BaseException) -> None:
-        """Let the body know that nothing that it does counts any more."""
-        if self._attempt is not None:
-            self._attempt.stop(error)
+    def children(self) -> list[Step]:
+        """Return its attached steps."""
+        return [] if self._attempt is None else list(self._attempt.children.values())
+
+    def end(self, error: BaseException) -> list[After]:
+        """Nothing that the body does counts any more; with the lock held.
+
+        Returns what breaks it off.
+        """
+        self._over = True
+        return [] if self._attempt is None else self._attempt.stop(error)
 
     # --- how an attempt ends ----------------------------------------------------------------------
 
@@ -127,16 +144,15 @@ class Frame:
                 left.pop(step.id, None)
                 if left or attempt.gone is not None:
                     return None
-                workflow.rise()
+                attempt.rise()
                 return then
 
             for step in list(left.values()):
                 workflow.watch(step, functools.partial(ended, step))
-            waiting = bool(left)
-        if waiting:
-            workflow.rest()
-        else:
-            then()
+            if left:
+                attempt.rest()
+                return
+        then()
 
     def _failed(self, attempt: Attempt, error: BaseException) -> None:
         delay = delay_after(
@@ -152,16 +168,18 @@ class Frame:
             self._complete(attempt, ("rejected", self._encode_error(error)))
             return
         log.info("%s failed in attempt %d, trying again in %.3f s", self.id, self._number, delay)
-        step = self._wait_for_retry(delay)
 
-        def again() -> After:
-            self.workflow.rise()
-            return self._again
+        def again() -> After | None:
+            attempt.rise()
+            return None if attempt.gone is not None else functools.partial(self._again, attempt)
 
-        if self.workflow.watch(step, again):
-            self.workflow.rest()
-        else:
-            self._again()
+        with self.workflow.lock:
+            if attempt.gone is not None:
+                return
+            if self.workflow.watch(self._wait_for_retry(delay), again):
+                attempt.rest()
+                return
+        self._again(attempt)
 
     def _encode_error(self, error: BaseException) -> Value:
         return codec.encode_error(error, encoder=self.call.encoder, limit=codec.LIMIT)
@@ -176,16 +194,23 @@ class Frame:
         plan = Plan(RETRY, "", EMPTY, {**tags, TIMER: "true"}, at)
         return self.workflow.begin(self, step_id, plan)
 
-    def _again(self) -> None:
-        self._number += 1
-        self.start()
+    def _again(self, attempt: Attempt) -> None:
+        with self.workflow.lock:
+            if attempt.gone is None:
+                attempt.finish()
+                self._number += 1
+                self.start()
 
     def _retry_id(self, attempt: int) -> str:
         return f"{self.id}.retry.{attempt}"
 
     def _complete(self, attempt: Attempt, ended: Ended) -> None:
         attempt.end_span(ended[0])
-        attempt.stop(None)
+        with self.workflow.lock:
+            if attempt.gone is not None:
+                return
+            attempt.finish()
+            self.workflow.rise()  # until how it ended is written
         if self._step is not None:
             self.workflow.settle_local(self._step, ended)
             return

@@ -5,7 +5,7 @@ A step is settled when its record is. Whoever watches it is called then, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -78,14 +78,15 @@ class Step:
     """One promise of a function. The lock of its workflow guards it.
 
     ``old`` tells whether it was there before it was asked for; None: that is not known yet.
+    ``canceled`` tells that it was, here; the record says so later.
     """
 
-    __slots__ = ("acknowledged", "id", "old", "plan", "record", "watchers")
+    __slots__ = ("canceled", "id", "old", "plan", "record", "watchers")
 
     def __init__(self, step_id: str, plan: Plan) -> None:
         self.id = step_id
         self.plan = plan
-        self.acknowledged = False
+        self.canceled = False
         self.old: bool | None = None
         self.record: PromiseRecord | None = None
         self.watchers: list[Watcher] = []
@@ -109,11 +110,16 @@ class Step:
     def settle(self, record: PromiseRecord) -> list[Watcher]:
         """Take the record over; return who is to be called, after the lock is given back."""
         self.record = record
-        self.acknowledged = True
         if record.state == "pending":
             return []
         watchers, self.watchers = self.watchers, []
         return watchers
+
+
+def carry_out(after: Iterable[After]) -> None:
+    """Do what watchers want done, without the lock."""
+    for act in after:
+        act()
 
 
 def local_tags(origin: str, branch: str, parent: str, label: str) -> dict[str, str]:

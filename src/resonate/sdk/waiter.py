@@ -1,11 +1,14 @@
 """Threads that wait for a step.
 
-They are let go when their task is suspended, or when all its threads wait and others are needed:
-the function is replayed, on another thread, when there is something new for it.
+A function rests while the thread that it was called on waits: what its other threads do cannot be
+seen. Its threads are let go when the task is suspended, or when all threads of the task wait and
+others are needed: the function is replayed, on another thread, when there is something new for it.
+A thread that has a time to wait for keeps the function where it is: nobody else would tell it.
 """
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from resonate.sdk.steps import After
@@ -19,41 +22,57 @@ class Unwound(BaseException):  # no error: it takes a blocked function off its t
 
 
 class Waiter:
-    """A thread that waits for a step. The lock of the workflow guards it."""
+    """A thread that waits for a step. The lock of the workflow guards it.
+
+    ``main`` tells whether it is the thread that the function was called on.
+    """
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
+        self._workflow = attempt.workflow
         self._wake = attempt.workflow.host.machine.event()
-        self._unwound = False
+        self.main = attempt.thread == threading.get_ident()
         self._given_up = False
+
+    def enter(self, *, patient: bool) -> None:
+        """Begin to wait; with the lock held. One that is not ``patient`` is not let go."""
+        self._attempt.waiters[self] = None
+        if patient:
+            self._workflow.patient[self] = None
+        self._attempt.rest_if_waiting()
+
+    def _leave(self) -> None:
+        self._attempt.waiters.pop(self, None)
+        self._workflow.patient.pop(self, None)
 
     def wait(self, timeout: float | None) -> None:
         """Wait; raises TimeoutError, and what the attempt raises once it does not count."""
-        workflow, attempt = self._attempt.workflow, self._attempt
-        # One that has a time to wait for keeps its thread: nobody else would tell it.
-        workflow.to_unwind(self, self._let_go, patient=timeout is None)
-        workflow.rest()
-        if not self._wake.wait(timeout):
-            with workflow.lock:
-                if not self._wake.is_set():
-                    self._given_up = True
-                    workflow.rise()
-                    workflow.to_unwind(self, None)
-                    raise TimeoutError("the step was not settled in time")
-        if attempt.gone is not None:
-            raise attempt.gone
-        workflow.to_unwind(self, None)
+        self._wake.wait(timeout)
+        with self._workflow.lock:
+            self._leave()
+            if self._attempt.gone is not None:
+                raise self._attempt.gone
+            if not self._wake.is_set():
+                self._given_up = True
+                self._attempt.rise()
+                raise TimeoutError("the step was not settled in time")
 
     def settled(self) -> After | None:
         """The step is settled: wake the thread, or replay its function if it was let go."""
+        self._leave()
         if self._given_up:
             return None
-        self._attempt.workflow.rise()
-        return self._attempt.unwound if self._unwound else self._wake.set
+        if isinstance(self._attempt.gone, Unwound):
+            self._attempt.frame.replay(self._attempt)
+            return None
+        self._attempt.rise()
+        return self._wake.set
 
-    def _let_go(self) -> None:
-        with self._attempt.workflow.lock:
-            self._unwound = True
-            if self._attempt.gone is None:
-                self._attempt.gone = Unwound()
+    def let_go(self) -> None:
+        """Take the threads of its function off, if all may be; with the lock held."""
+        if all(each in self._workflow.patient for each in self._attempt.waiters):
+            self._attempt.unwind()
+
+    def end(self) -> None:
+        """Wake the thread: what it waits for does not count any more."""
         self._wake.set()

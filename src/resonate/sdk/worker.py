@@ -174,7 +174,7 @@ class Worker:
         if known is not None:
             if known.key == execution.key:
                 return None
-            if known.workflow is not None and known.workflow.expects(execution):
+            if known.workflow is not None and known.workflow.lease.expects(execution):
                 self._suspended(known)  # its answer comes later than its news
             else:
                 self._lose(known)
@@ -338,7 +338,7 @@ class Worker:
         self._suspensions.take(execution.of)
         execution.workflow = workflow
         self._occupy(execution)
-        workflow.resume(execution, execution.preload)
+        workflow.lease.resume(execution, execution.preload)
 
     def _release(self, execution: Execution) -> None:
         self._forget(execution)

@@ -1,14 +1,17 @@
 """``values.py work GROUP``: functions of values and errors.
 
 ``values.py call GROUP JSON`` and ``values.py flow GROUP JSON`` make calls that JSON lists as
-``[name, args, kwargs]``: the one directly, the other each from a workflow.
+``[name, args, kwargs]``: the one directly, the other each from a workflow. A fourth number is how
+many seconds the call has.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 
 from common import play, serve
 
@@ -46,8 +49,16 @@ async def trap(_, text, path):
     raise Trap(text, path)
 
 
-async def flow(ctx, group, name, args, kwargs):
-    return await ctx.options(target=group).rpc(name, *args, **kwargs)
+async def linger(_):
+    await asyncio.sleep(60)
+
+
+def limits(seconds):
+    return {"timeout": timedelta(seconds=seconds[0])} if seconds else {}
+
+
+async def flow(ctx, group, name, args, kwargs, *seconds):
+    return await ctx.options(target=group, **limits(seconds)).rpc(name, *args, **kwargs)
 
 
 async def outcome(call):
@@ -61,16 +72,17 @@ async def main(resonate):
     resonate.register(flow)
     mode, group, calls = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     found = []
-    for number, (name, args, kwargs) in enumerate(calls):
+    for number, (name, args, kwargs, *seconds) in enumerate(calls):
         id = f"{mode}-{number}"
         if mode == "flow":
-            handle = resonate.run(id, flow, group, name, args, kwargs)
+            handle = resonate.run(id, flow, group, name, args, kwargs, *seconds)
         else:
-            handle = resonate.options(target=group).rpc(id, name, *args, **kwargs)
+            there = resonate.options(target=group, **limits(seconds))
+            handle = there.rpc(id, name, *args, **kwargs)
         found.append(await outcome(handle.result()))
     return found
 
 
 if sys.argv[1] == "work":
-    serve(echo, total, refuse, trap, group=sys.argv[2])
+    serve(echo, total, refuse, trap, linger, group=sys.argv[2])
 play(main, group="caller")
