@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import threading
@@ -10,7 +11,7 @@ from collections import Counter
 import pytest
 
 from resonate import Resonate
-from resonate.errors import ResonateStoreError
+from resonate.errors import ResonateShutdownError, ResonateStoreError
 from tests.processes.children import HERE, until
 from tests.processes.flavours import EFFECTS, EXPECTED, FLAVOURS
 
@@ -18,28 +19,36 @@ ROUNDS = 12
 WORKFLOWS = 8  # of each flavour
 
 
-class People:
-    """Whoever answers the workflows that wait for a person."""
+@contextlib.contextmanager
+def caller_and_people(url):
+    """Give a client that calls, while people answer the workflows that wait for them."""
+    ended = threading.Event()
+    client = Resonate.remote(url, group="callers", patience=60)
+    people = threading.Thread(target=answer, args=(client, ended))
+    people.start()
+    try:
+        yield client
+    finally:
+        ended.set()
+        client.stop(0)
+        people.join(10)
 
-    def __init__(self, url):
-        self._caller = Resonate.remote(url, group="people", patience=60)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._answer, daemon=True)
-        self._thread.start()
 
-    def _answer(self):
-        while not self._ended.wait(0.2):
-            try:
-                for each in self._caller.promises.search_all(state="pending", limit=1000):
-                    if each.id.endswith("-human"):
-                        self._caller.promises.resolve(each.id, data='"yes"')
-            except ResonateStoreError:
-                continue  # the server is being killed
+def answer(client, ended):
+    while not ended.wait(0.2):
+        try:
+            for each in client.promises.search_all(state="pending", limit=1000):
+                if each.id.endswith("-human"):
+                    client.promises.resolve(each.id, data='"yes"')
+        except (ResonateStoreError, ResonateShutdownError):
+            continue  # the server is being killed, or the test has ended
 
-    def end(self):
-        self._ended.set()
-        self._thread.join(10)
-        self._caller.stop(0)
+
+def begin(client, group, workflows):
+    """Begin so many workflows of each flavour; return their handles by id."""
+    caller = client.options(target=group)
+    ids = [(flavour, f"{flavour}-{each}") for flavour in FLAVOURS for each in range(workflows)]
+    return {id: caller.begin_rpc(id, flavour) for flavour, id in ids}
 
 
 @pytest.mark.slow
@@ -55,36 +64,28 @@ def test_workflows_survive_the_deaths_of_workers_and_servers(children, tmp_path,
         return children.spawn("worker", HERE / "flavours.py", server.url, folder, group, 10**9)
 
     workers = [worker() for _ in range(3)]
-    people = People(server.url)
-    client = Resonate.remote(server.url, group="callers", patience=60)
-    caller = client.options(target=group)
-    handles = {
-        f"{flavour}-{number}": caller.begin_rpc(f"{flavour}-{number}", flavour)
-        for flavour in FLAVOURS
-        for number in range(WORKFLOWS)
-    }
-    killed = Counter()
-    for _ in range(ROUNDS):
-        threading.Event().wait(chance.uniform(0.1, 0.8))
-        if chance.random() < 0.3:
-            server.kill()
-            server.start()
-            killed["server"] += 1
-        else:
-            victim = workers.pop(chance.randrange(len(workers)))
-            victim.send(signal.SIGKILL)
-            workers.append(worker())
-            killed["worker"] += 1
-    for id, handle in handles.items():
-        *_, drawn, mailed = result = handle.result(60)
-        assert [*result[:7], mailed] == EXPECTED, (seed, id, result)
-        assert 1 <= drawn <= 6
-        effects = Counter((folder / id).read_text().splitlines())
-        assert set(effects) == EFFECTS
-        assert max(effects.values()) <= 1 + sum(killed.values())
-    people.end()
-    until(lambda: not list(client.promises.search_all(state="pending")), 20)
-    client.stop(0)
+    with caller_and_people(server.url) as client:
+        handles = begin(client, group, WORKFLOWS)
+        killed = Counter()
+        for _ in range(ROUNDS):
+            threading.Event().wait(chance.uniform(0.1, 0.8))
+            if chance.random() < 0.3:
+                server.kill()
+                server.start()
+                killed["server"] += 1
+            else:
+                victim = workers.pop(chance.randrange(len(workers)))
+                victim.send(signal.SIGKILL)
+                workers.append(worker())
+                killed["worker"] += 1
+        for id, handle in handles.items():
+            *_, drawn, mailed = result = handle.result(60)
+            assert [*result[:7], mailed] == EXPECTED, (seed, id, result)
+            assert 1 <= drawn <= 6
+            effects = Counter((folder / id).read_text().splitlines())
+            assert set(effects) == EFFECTS
+            assert max(effects.values()) <= 1 + sum(killed.values())
+        until(lambda: not list(client.promises.search_all(state="pending")), 20)
     with capsys.disabled():
         print(f"\n{len(handles)} workflows, killed: {dict(killed)}, seed {seed}")
 
@@ -100,22 +101,14 @@ def test_a_rolling_deploy_loses_nothing_and_starts_nothing_twice(children, tmp_p
         return found
 
     workers = [worker() for _ in range(2)]
-    people = People(server.url)
-    client = Resonate.remote(server.url, group="callers")
-    caller = client.options(target=group)
-    handles = {
-        f"{flavour}-{number}": caller.begin_rpc(f"{flavour}-{number}", flavour)
-        for flavour in FLAVOURS
-        for number in range(2)
-    }
-    for old in workers:
-        worker()
-        old.send(signal.SIGTERM)
-        assert old.wait(10) == 0
-    for id, handle in handles.items():
-        *_, drawn, mailed = result = handle.result(30)
-        assert [*result[:7], mailed] == EXPECTED
-        assert 1 <= drawn <= 6
-        assert Counter((tmp_path / id).read_text().splitlines()) == Counter(EFFECTS)
-    people.end()
-    client.stop(0)
+    with caller_and_people(server.url) as client:
+        handles = begin(client, group, 2)
+        for old in workers:
+            worker()
+            old.send(signal.SIGTERM)
+            assert old.wait(30) == 0
+        for id, handle in handles.items():
+            *_, drawn, mailed = result = handle.result(30)
+            assert [*result[:7], mailed] == EXPECTED
+            assert 1 <= drawn <= 6
+            assert Counter((tmp_path / id).read_text().splitlines()) == Counter(EFFECTS)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from resonate import Resonate
-from resonate.errors import ResonateStoreError
+from resonate.errors import ResonateShutdownError, ResonateStoreError
 from tests.processes.children import HERE, until
 from tests.processes.flavours import EFFECTS, EXPECTED, FLAVOURS, worker
 
@@ -26,15 +26,17 @@ def run(children, url, folder, flavour, writes):
     victim.wait_for("ready", 30)
     caller = Resonate.remote(url, group="callers", ttl=5)
     heir = worker(url, folder, id)
-    human = threading.Thread(target=answer, args=(caller, f"{id}-human"))
+    ended = threading.Event()
+    human = threading.Thread(target=answer, args=(caller, f"{id}-human", ended))
+    human.start()
     try:
         handle = caller.options(target=id).begin_rpc(id, flavour)
-        human.start()
         until(lambda: not victim.running or handle.done(), 30)
         died = not victim.running
         heir.start()
         result = handle.result(30)
     finally:
+        ended.set()
         victim.send(signal.SIGKILL)
         heir.stop(0)
         caller.stop(0)
@@ -42,15 +44,16 @@ def run(children, url, folder, flavour, writes):
     return result, died
 
 
-def answer(caller, id):
-    def there():
+def answer(caller, id, ended):
+    """Resolve the promise once it is there."""
+    while not ended.wait(0.02):
         try:
-            return caller.promises.get(id)
+            caller.promises.resolve(id, data='"yes"')
         except ResonateStoreError:
-            return None
-
-    until(there, 40)
-    caller.promises.resolve(id, data='"yes"')
+            continue  # not yet
+        except ResonateShutdownError:
+            pass  # the test has failed
+        return
 
 
 def check(children, url, folder, flavour, writes):

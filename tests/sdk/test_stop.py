@@ -177,6 +177,35 @@ def test_stop_hands_back_what_has_not_started(remote, group, work):
     assert second.get(group + "1").result(2) == "worked"
 
 
+def test_nothing_is_handed_back_before_the_server_knows_who_leaves(
+    remote, group, work, proxy, monkeypatch
+):
+    """It would come here again."""
+    monkeypatch.setattr(client, "_KNOWN_SECONDS", 10)
+    worker = registered(remote(proxy.url, concurrency=1), work)
+    worker.start()
+    until(lambda: proxy.polls)
+    worker.begin_run(group + "1", "work")
+    worker.begin_run(group + "2", "work")
+    assert work.started.wait(5)
+    known = []
+
+    def rule(envelopes):
+        if any(each["kind"] == "task.release" for each in envelopes):
+            known.append("capacity=0" in proxy.polls[-1])
+
+    proxy.rule, proxy.held, asked = rule, {"GET"}, proxy.asked
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    until(lambda: proxy.asked > asked)
+    assert len(worker._shared.client._worker._waiting) == 1
+    proxy.held = set()
+    until(lambda: known)
+    work.go.set()
+    stopping.join(5)
+    assert known == [True]
+
+
 def test_nothing_new_is_taken_while_stopping(remote, group, work):
     worker = registered(remote(), work)
     taken = []
@@ -348,6 +377,7 @@ def test_calls_that_race_with_stop_end_one_way_or_the_other(remote, group):
 
 
 def test_stop_does_not_hang_while_the_server_is_gone(children, make, work, monkeypatch):
+    monkeypatch.setattr(client, "_KNOWN_SECONDS", 0.3)
     monkeypatch.setattr(client, "_GOODBYE_SECONDS", 0.3)
     server = children.server(durable=False)
     resonate = registered(make(Resonate.remote(server.url)), work)
@@ -370,6 +400,7 @@ def test_stop_does_not_hang_while_the_server_is_gone(children, make, work, monke
 def test_stop_does_not_hang_while_the_server_does_not_answer(
     remote, group, proxy, work, monkeypatch
 ):
+    monkeypatch.setattr(client, "_KNOWN_SECONDS", 0.3)
     monkeypatch.setattr(client, "_GOODBYE_SECONDS", 0.3)
     resonate = registered(remote(proxy.url), work)
     resonate.begin_run(group, "work")

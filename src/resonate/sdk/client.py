@@ -43,6 +43,7 @@ from resonate.sdk.worker import Worker
 
 _PAUSE_SECONDS = (0.05, 1.0)
 _BEAT_TTLS = 0.25  # that the send of a heartbeat may take
+_KNOWN_SECONDS = 1.0  # for the server to learn that this worker takes nothing more
 _GOODBYE_SECONDS = 2.0  # for what was released last to reach the server
 _CLOSE_SECONDS = 5.0  # for connections to close
 log = logging.getLogger("resonate.network")
@@ -164,7 +165,7 @@ class Client:
             ending = self._ending
         self._thread.post(self._worker.drain_for, drain_seconds)
         try:
-            ending.result(drain_seconds + _GOODBYE_SECONDS + _CLOSE_SECONDS)
+            ending.result(drain_seconds + _KNOWN_SECONDS + _GOODBYE_SECONDS + _CLOSE_SECONDS)
         except Exception:
             log.exception("the client did not stop as it should: leaving it behind")
         self._thread.stop()
@@ -212,13 +213,16 @@ class Client:
         if self._terms is None:
             self._open_stream(0)
 
-    def _open_stream(self, capacity: int) -> None:
+    def _open_stream(self, capacity: int) -> asyncio.Event:
+        """Hold a stream on these terms from now on; the event says that it is open."""
         self._terms = Terms(self.group, self.pid, capacity, self._ttl)
-        task = self._loop.create_task(self._hold(self._terms))
+        known = asyncio.Event()
+        task = self._loop.create_task(self._hold(self._terms, known))
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
+        return known
 
-    async def _hold(self, terms: Terms) -> None:
+    async def _hold(self, terms: Terms, known: asyncio.Event) -> None:
         """Hold the stream, again and again, until other terms replace these."""
         pause, longest = _PAUSE_SECONDS
         warned = False
@@ -227,6 +231,7 @@ class Client:
         def opened() -> None:
             nonlocal since, warned
             since, warned = self._loop.time(), False
+            known.set()
             self._sender.retry_now()
             self._listeners.register_all()
             if terms.capacity > 0:
@@ -271,7 +276,11 @@ class Client:
     async def _stop(self) -> None:
         if self._working:
             self._worker.begin_drain()
-            self._open_stream(0)
+            # What is given back before the server knows that we leave could come here again.
+            known = self._open_stream(0)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(known.wait(), _KNOWN_SECONDS)
+            self._worker.hand_back()
             await self._worker.drained()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._sender.idle(), _GOODBYE_SECONDS)

@@ -114,6 +114,7 @@ class Worker:
         self._unknown: set[tuple[str, int]] = set()
         self._suspensions = Suspensions(put, head, self._ended_elsewhere)
         self._draining = False
+        self._leaving = False
         self._drained = asyncio.Event()
 
     # --- taking -----------------------------------------------------------------------------------
@@ -180,7 +181,9 @@ class Worker:
                 self._lose(known)
         self._held[execution.id] = execution
         if self._draining:
-            self._release(execution)
+            self._waiting.append(execution)
+            if self._leaving:
+                self.hand_back()
             return None
         self._pulse.keep_beating()
         return execution
@@ -403,7 +406,7 @@ class Worker:
 
     def _fill(self) -> None:
         """Start what waits for a slot."""
-        while self._waiting and self._running < self._capacity:
+        while self._waiting and self._running < self._capacity and not self._draining:
             execution = self._waiting.popleft()
             if not execution.lost:
                 self._start(execution)
@@ -417,9 +420,14 @@ class Worker:
         self._pulse.connected()
 
     def begin_drain(self) -> None:
-        """Take nothing new; hand back what has not started."""
+        """Take nothing new, start nothing more; what has not started waits for ``hand_back``."""
         self._draining = True
         self._parked.clear()
+        self._check_drained()
+
+    def hand_back(self) -> None:
+        """Release what has not started: the server gives this worker nothing more."""
+        self._leaving = True
         waiting, self._waiting = self._waiting, deque()
         for execution in waiting:
             if not execution.lost:
