@@ -165,6 +165,8 @@ class Attempt:
 
     def begin(self, operation: Operation[Any]) -> Step:
         """Make the promise of an operation, unless it is there already."""
+        if self.is_coroutine:
+            _hold_on_loop(self.frame.id)
         with self.workflow.lock:
             self.must_count()
             self.touch()
@@ -342,6 +344,17 @@ class Attempt:
             self.raised(asyncio.CancelledError("cancelled before it began"))
         else:
             task.result()()
+
+
+def _hold_on_loop(function: str) -> None:
+    """Raise RuntimeError on a thread that has no event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"async function {function} made an operation on another thread, where nothing can be"
+            " awaited: make it in the function itself, and give the thread its value"
+        ) from None
 
 
 def _release(waiter: asyncio.Future[None]) -> None:

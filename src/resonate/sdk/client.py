@@ -111,6 +111,7 @@ class Client:
         self._where = where
         self._working = False
         self._terms: Terms | None = None
+        self._open = False  # the stream
         self._streams: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._ending: Future[None] | None = None
@@ -232,6 +233,7 @@ class Client:
             nonlocal since, warned
             since, warned = self._loop.time(), False
             known.set()
+            self._open = True
             self._sender.retry_now()
             self._listeners.register_all()
             if terms.capacity > 0:
@@ -242,6 +244,7 @@ class Client:
             problem = await self._stream(terms, opened)
             if self._terms is not terms:
                 return
+            self._open = False
             if problem is not None and not warned:
                 log.warning("the stream from %s broke (%s): reconnecting", self._where, problem)
                 warned = True
@@ -276,10 +279,10 @@ class Client:
     async def _stop(self) -> None:
         if self._working:
             self._worker.begin_drain()
-            # What is given back before the server knows that we leave could come here again.
-            known = self._open_stream(0)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(known.wait(), _KNOWN_SECONDS)
+            member, known = self._open, self._open_stream(0)
+            if member:  # what is given back before the server knows of it could come here again
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(known.wait(), _KNOWN_SECONDS)
             self._worker.hand_back()
             await self._worker.drained()
             with contextlib.suppress(asyncio.TimeoutError):

@@ -57,6 +57,7 @@ class Frame:
         while workflow.recorded(self._retry_id(self._number)):
             self._number += 1
         self._attempt: Attempt | None = None
+        self._retry: Step | None = None
 
     def child(self, step: Step) -> Frame:
         """Return the frame of a local step."""
@@ -105,8 +106,9 @@ class Frame:
             self._attempt.sort_out()
 
     def children(self) -> list[Step]:
-        """Return its attached steps."""
-        return [] if self._attempt is None else list(self._attempt.children.values())
+        """Return what goes on for it: its attached steps, and the wait for its next attempt."""
+        children = [] if self._attempt is None else list(self._attempt.children.values())
+        return children if self._retry is None else [*children, self._retry]
 
     def end(self, error: BaseException) -> list[After]:
         """Nothing that the body does counts any more; with the lock held.
@@ -192,7 +194,8 @@ class Frame:
         at = min(int((now + delay) * 1000), self.timeout_at)
         tags = local_tags(root.tags.get(ORIGIN, root.id), root.id, self.id, RETRY)
         plan = Plan(RETRY, "", EMPTY, {**tags, TIMER: "true"}, at)
-        return self.workflow.begin(self, step_id, plan)
+        self._retry = self.workflow.begin(self, step_id, plan)
+        return self._retry
 
     def _again(self, attempt: Attempt) -> None:
         with self.workflow.lock:

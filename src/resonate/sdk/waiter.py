@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resonate.sdk.attempt import Attempt
 
 
-class Unwound(BaseException):  # no error: it takes a blocked function off its thread
+class Unwound(SystemExit):  # no error; and a thread that ends by a SystemExit says nothing
     """The task is suspended: this thread is let go. Not to be caught."""
 
 
@@ -70,7 +70,10 @@ class Waiter:
 
     def let_go(self) -> None:
         """Take the threads of its function off, if all may be; with the lock held."""
-        if all(each in self._workflow.patient for each in self._attempt.waiters):
+        waiters = self._attempt.waiters
+        if any(each.main for each in waiters) and all(
+            each in self._workflow.patient for each in waiters
+        ):
             self._attempt.unwind()
 
     def end(self) -> None:
