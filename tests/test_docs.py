@@ -37,6 +37,7 @@ from resonate.protocol.requests import DEBUG_KINDS, KINDS
 from resonate.sdk.context import Info
 from tests.cli.servers import Server
 from tests.clients.clients import CLIENTS
+from tools.reference import INTERNAL
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "resonate"
@@ -460,6 +461,7 @@ def test_the_releases_of_official_sdks_are_those_that_are_tested():
 def test_sdk_reference_has_every_public_member(name):
     known = names(section(page("docs/reference/sdk.md"), name))
     public = {each for each in dir(getattr(resonate, name)) if not each.startswith("_")}
+    public -= {each.removeprefix(f"{name}.") for each in INTERNAL}
     assert public - {"remote", "local"} <= known
     assert public
 

@@ -41,7 +41,7 @@ ARROWS = {
 }
 
 # The one arrow against the order: Resonate.local() fetches local mode when it is called.
-LAZY = {("sdk/resonate.py", "local")}
+LAZY = {("sdk/base.py", "local")}
 
 # The one module in which both sides meet.
 JOINT = "local.py"
@@ -214,7 +214,7 @@ GOOD = '"""Say why."""\nfrom __future__ import annotations\n'
         ("console/a.py", "from resonate.gateway.routes import error"),
         ("cli/a.py", "from resonate import Resonate"),
         ("cli/a.py", "from resonate.engine import clock"),
-        ("sdk/resonate.py", "def f():\n    from resonate.local import start"),
+        ("sdk/base.py", "def f():\n    from resonate.local import start"),
         ("local.py", "from resonate.sdk import worker\nfrom resonate.engine import engine"),
         ("__init__.py", "from resonate.sdk.resonate import Resonate"),
         ("__main__.py", "from resonate.cli.main import main"),
@@ -238,8 +238,8 @@ def test_allowed(name, line):
         ("gateway/a.py", "from resonate import Resonate", "must not import"),
         ("sdk/a.py", "from resonate.core import objects", "must not import"),
         ("sdk/a.py", "def f():\n    from resonate.local import start", "must not import"),
-        ("sdk/resonate.py", "from resonate.local import start", "inside a function"),
-        ("sdk/resonate.py", "def f():\n    import resonate.engine", "must not import"),
+        ("sdk/base.py", "from resonate.local import start", "inside a function"),
+        ("sdk/base.py", "def f():\n    import resonate.engine", "must not import"),
         ("__init__.py", "from resonate.engine import engine", "must not import"),
         ("testing.py", "from resonate.store import memory", "must not import"),
         ("cli/a.py", "import resonate.sdk\nimport resonate.engine", "only local.py"),

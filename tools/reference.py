@@ -22,7 +22,7 @@ from typing import Any
 
 import resonate
 from resonate import encoders, errors, retry_policies
-from resonate.sdk import context, operations, promises, schedules, subclients
+from resonate.sdk import context, promises, replayed, schedules, subclients
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "sdk.md"
 BLOCK = re.compile(
@@ -32,8 +32,7 @@ CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         *(getattr(resonate, name) for name in resonate.__all__),
-        *(operations.Operation, operations.Promise),
-        *(context.Info, context.Random, context.Time),
+        *(context.Info, replayed.Random, replayed.Time),
         *(promises.Promises, promises.PromisePage, promises.DurablePromise),
         *(promises.PromiseFilters, schedules.ScheduleFilters),
         *(schedules.Schedules, schedules.SchedulePage, schedules.Schedule),

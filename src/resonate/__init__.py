@@ -21,6 +21,7 @@ from resonate.sdk.async_resonate import AsyncResonate
 from resonate.sdk.context import Context
 from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
+from resonate.sdk.operations import Operation, Promise
 from resonate.sdk.resonate import Resonate
 
 __all__ = [
@@ -30,5 +31,7 @@ __all__ = [
     "Context",
     "Function",
     "Handle",
+    "Operation",
+    "Promise",
     "Resonate",
 ]

@@ -23,7 +23,7 @@ from resonate.sdk.errors import (
     ValueTooLargeError,
     VersionNotFoundError,
 )
-from resonate.sdk.failures import register_exception
+from resonate.sdk.exception_types import register_exception
 
 __all__ = [
     "ArgumentsError",

@@ -287,7 +287,7 @@ async def test_asking_again_and_again_keeps_nothing():
         for _ in range(50):
             with pytest.raises(TimeoutError):
                 await handle.result(0)
-        listeners = resonate._core.shared.client._listeners._futures
+        listeners = resonate._shared.client._listeners._futures
         (future,) = await eventually(lambda: listeners.get("id"))
         kept = len(handle._handle._settled()._done_callbacks) + len(future._done_callbacks)
         gate.opened.set()
@@ -314,8 +314,8 @@ async def test_cancel_ends_the_call_and_tells_whether_it_was_pending():
 async def test_stop_wakes_who_waits():
     resonate = AsyncResonate.local()
     waiting = asyncio.create_task(resonate.options(target="nobody").rpc("id", "f"))
-    await eventually(lambda: resonate._core.shared._client is not None)
-    await eventually(lambda: resonate._core.shared.client._listeners._futures)
+    await eventually(lambda: resonate._shared._client is not None)
+    await eventually(lambda: resonate._shared.client._listeners._futures)
     await resonate.stop()
     with pytest.raises(ResonateShutdownError):
         await waiting

@@ -29,7 +29,7 @@ def threads():
 
 
 def working(resonate):
-    client = resonate._core.shared._client
+    client = resonate._shared._client
     return client is not None and client._working
 
 
@@ -118,8 +118,8 @@ async def test_a_loop_that_is_blocked_keeps_its_leases(worker, monkeypatch):
 
 def spied(resonate, monkeypatch):
     """Return a list that gets all heartbeats that are answered."""
-    resonate._core.shared.bind()
-    transport, beats = resonate._core.shared.client._transport, []
+    resonate._shared.bind()
+    transport, beats = resonate._shared.client._transport, []
     send = transport.send
 
     async def sent(requests):
@@ -179,7 +179,7 @@ async def test_stop_waits_for_what_runs_while_the_loop_goes_on(kind):
     result = asyncio.ensure_future(handle)
     await began.wait()
     stopping = asyncio.create_task(resonate.stop())
-    await eventually(lambda: resonate._core.shared.client._worker._draining)
+    await eventually(lambda: resonate._shared.client._worker._draining)
     assert not stopping.done()
     opened.set()
     plain.set()
@@ -364,7 +364,7 @@ def test_a_loop_that_ends_while_it_stops_rejects_nothing(worker):
         await work.begin_run(id)
         await began.wait()
         stopping = asyncio.create_task(resonate.stop())
-        await eventually(lambda: resonate._core.shared.client._worker._draining)
+        await eventually(lambda: resonate._shared.client._worker._draining)
         assert not stopping.done()
 
     asyncio.run(main())
@@ -415,7 +415,7 @@ def test_a_loop_that_is_closed_without_any_end_hangs_nothing(worker, caplog):
     loop.run_until_complete(main())
     loop.close()
     before = time.monotonic()
-    resonate._core.shared.stop(0)  # as at the exit of the program
+    resonate._shared.stop(0)  # as at the exit of the program
     assert time.monotonic() - before < 2
     assert threads() == []
     assert [each for each in caplog.records if each.levelname == "ERROR"] == []

@@ -7,7 +7,8 @@ import functools
 import pytest
 
 from resonate import Function, Resonate
-from resonate.sdk.registry import Registry
+from resonate.errors import ArgumentsError, FunctionNotFoundError, VersionNotFoundError
+from resonate.sdk.registry import Callee, Registry
 
 
 class Instance:
@@ -121,6 +122,70 @@ def test_options_of_a_function_are_a_copy(local):
     assert other == registered
     assert registered._resonate._calls.options.tags is None
     assert registered.run("a") == "f"
+
+
+# --- what is called -------------------------------------------------------------------------------
+
+
+def g(ctx, number):
+    return number
+
+
+@pytest.fixture
+def registry():
+    made = Registry()
+    made.add(f, None, 1)
+    made.add(g, "f", 3)
+    return made
+
+
+def test_a_name_means_its_highest_version_that_is_known_else_the_first(registry):
+    assert registry.callee("f") == Callee("f", 3)
+    assert registry.callee("f", 2) == Callee("f", 2)
+    assert registry.callee("elsewhere") == Callee("elsewhere", 1)
+
+
+def test_a_function_has_its_own_version_whatever_is_asked_for(local, registry):
+    assert registry.callee(f) == registry.callee(f, 3) == Callee("f", 1, f)
+    registered = local.register(f)
+    assert registry.callee(registered) == registry.callee_here(registered) == Callee("f", 1, f)
+
+
+def test_only_what_is_here_is_called_here(registry):
+    assert registry.callee_here("f", 1) == Callee("f", 1, f)
+    assert registry.callee_here("f") == Callee("f", 3, g)
+    with pytest.raises(FunctionNotFoundError, match=r"^function elsewhere not found in registry$"):
+        registry.callee_here("elsewhere")
+    with pytest.raises(
+        VersionNotFoundError, match=r"version 2 not found in registry, which has 1, 3$"
+    ):
+        registry.callee_here("f", 2)
+
+
+@pytest.mark.parametrize("find", [Registry.callee, Registry.callee_here])
+@pytest.mark.parametrize(
+    ("func", "error", "text"),
+    [
+        (5, TypeError, "func must be `Callable | str`, got int"),
+        (None, TypeError, "func must be `Callable | str`, got NoneType"),
+        ("", ValueError, "func must not be empty"),
+        (len, FunctionNotFoundError, "function len not found in registry"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_in_these_words(registry, find, func, error, text):
+    with pytest.raises(error) as caught:
+        find(registry, func)
+    assert str(caught.value) == text
+
+
+def test_arguments_are_checked_where_the_function_is_known(registry):
+    registry.callee("f").check_arguments((1, 2, 3), {})
+    registry.callee(g).check_arguments((1,), {})
+    with pytest.raises(ArgumentsError):
+        registry.callee(g).check_arguments((1, 2, 3), {})
+
+
+# --- with clients ---------------------------------------------------------------------------------
 
 
 def test_two_clients_may_share_a_registry(make):

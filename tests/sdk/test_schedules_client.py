@@ -12,7 +12,8 @@ import uuid
 import pytest
 
 from resonate import Resonate
-from resonate.errors import EncodingError, ResonateStoreError
+from resonate.errors import ArgumentsError, EncodingError, ResonateStoreError
+from resonate.retry_policies import Constant
 from resonate.sdk.schedules import Schedule, SchedulePage
 from tests.processes.children import until
 from tests.sdk.proxy import LOSE_ANSWER
@@ -215,6 +216,18 @@ def test_a_schedule_calls_a_function_with_the_options_of_the_client(
         "resonate:scope": "global",
         "resonate:target": "poll://any@workers",
     }
+
+
+def test_a_retry_policy_travels_with_the_calls_of_a_schedule(resonate, name):
+    options = resonate.options(retry_policy=Constant(delay=2, max_retries=3))
+    made = options.schedule(name("a"), "unknown", NEW_YEAR)
+    policy = json.loads(made.promise_tags["resonate:retry"])
+    assert (policy["kind"], policy["delay"], policy["max_retries"]) == ("Constant", 2, 3)
+
+
+def test_arguments_that_the_function_does_not_take_are_refused(resonate, registered, name):
+    with pytest.raises(ArgumentsError, match="deeep"):
+        resonate.schedule(name("a"), registered, NEW_YEAR, "ann", deeep=True)
 
 
 def test_without_options_it_calls_its_own_group_and_waits_a_year(resonate, name):

@@ -9,11 +9,11 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any, assert_type
 
-from resonate import Context, Function, Resonate
+from resonate import Context, Function, Operation, Promise, Resonate
 from resonate.encoders import Chain, Compression, Encoder
 from resonate.retry_policies import Constant, Exponential, Linear, Never, RetryPolicy
 from resonate.sdk.context import Info
-from resonate.sdk.operations import Operation, Promise, Ready
+from resonate.sdk.operations import Ready
 
 resonate = Resonate.local(encoder=Chain(Compression()))
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from resonate.sdk.async_handle import AsyncHandle
-from resonate.sdk.encoders import Encoder
 from resonate.sdk.function import Registrable
-from resonate.sdk.registry import Registered
-from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 
 if TYPE_CHECKING:
     from resonate.sdk.async_resonate import AsyncResonate
-    from resonate.sdk.context import Context
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -26,35 +22,7 @@ class AsyncFunction(Registrable[P, R_co]):
     Equal to the function it wraps, so it may stand wherever the function may.
     """
 
-    def __init__(
-        self,
-        resonate: AsyncResonate,
-        entry: Registered,
-        func: Callable[Concatenate[Context, P], R_co],
-    ) -> None:
-        super().__init__(entry, func)
-        self._resonate = resonate
-
-    def options(
-        self,
-        *,
-        tags: dict[str, str] | None = None,
-        target: str | None = None,
-        timeout: float | None = None,
-        version: int | None = None,
-        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
-        encoder: Encoder | None = None,
-    ) -> AsyncFunction[P, R_co]:
-        """Return a copy whose calls have these options; see ``AsyncResonate.options``."""
-        resonate = self._resonate.options(
-            tags=tags,
-            target=target,
-            timeout=timeout,
-            version=version,
-            retry_policy=retry_policy,
-            encoder=encoder,
-        )
-        return AsyncFunction(resonate, self._entry, self.func)
+    _resonate: AsyncResonate
 
     @overload
     async def run(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from types import TracebackType
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
-from resonate.sdk.async_base import AsyncBase
 from resonate.sdk.async_function import AsyncFunction
 from resonate.sdk.async_handle import AsyncHandle
-from resonate.sdk.async_schedules import AsyncSchedule, to_await
+from resonate.sdk.async_promises import AsyncPromises
+from resonate.sdk.async_schedules import AsyncSchedule, AsyncSchedules, to_await
+from resonate.sdk.async_shared import AsyncShared
+from resonate.sdk.base import Base
 from resonate.sdk.calls import Begun
-from resonate.sdk.function import Registrable
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 from resonate.sdk.scheduling import schedule
 
@@ -18,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncResonate(AsyncBase):
+class AsyncResonate(Base[AsyncShared]):
     """A ``Resonate`` for an event loop: the same names, and what would block is awaited.
 
     The arguments are those of ``Resonate``. It may be made anywhere, and belongs to the event loop
@@ -32,6 +36,20 @@ class AsyncResonate(AsyncBase):
     ``async with AsyncResonate(...) as resonate:`` stops at its end, with the default timeout, and
     does not start by itself: a client works only after ``start``, ``run`` or ``begin_run``.
     """
+
+    _kind = AsyncShared
+
+    @property
+    def promises(self) -> AsyncPromises:
+        """Return the client of promises: read, create, settle and find them."""
+        return AsyncPromises(self._shared)
+
+    @property
+    def schedules(self) -> AsyncSchedules:
+        """Return the client of schedules: read, create, delete and find them."""
+        return AsyncSchedules(self._shared)
+
+    # --- setting up -------------------------------------------------------------------------------
 
     @overload
     def register(
@@ -74,14 +92,63 @@ class AsyncResonate(AsyncBase):
         """
 
         def registered(func: Callable[Concatenate[Any, P], R]) -> AsyncFunction[P, R]:
-            if isinstance(func, Registrable):
-                func = func.func
-            entry = self._core.entered(
+            entry = self._enter(
                 func, name, version, retry_policy, non_retryable_exceptions, executor
             )
-            return AsyncFunction(self, entry, func)
+            return AsyncFunction(self, entry)
 
         return registered if func is None else registered(func)
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start to work: from now on this process takes tasks of its group. Returns at once.
+
+        ``async def`` functions run on the event loop that runs now, the others on threads. Raises
+        RuntimeError when none runs, or another than that of the first use.
+        """
+        self._shared.bind(working=True)
+        self._shared.client.start()
+
+    async def stop(self, timeout: float = 30.0) -> None:
+        """Stop: take nothing new, let running functions finish for ``timeout`` seconds.
+
+        The event loop goes on meanwhile. What did not finish is released, another worker has it at
+        once; its ``async def`` functions are cancelled. May be used again, also on another event
+        loop. When this is cancelled, the stopping goes on. Raises RuntimeError on another event
+        loop than that of the first use.
+        """
+        await self._shared.stop_without_blocking(timeout)
+
+    async def run_until_signal(self, timeout: float = 30.0) -> None:
+        """Work until SIGINT or SIGTERM, then ``stop(timeout)``. Call it on the main thread."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+
+        def end(*_: object) -> None:
+            loop.call_soon_threadsafe(ended.set)
+
+        before = {number: signal.signal(number, end) for number in numbers}
+        try:
+            self.start()
+            await ended.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        await self.stop(timeout)
+
+    async def __aenter__(self) -> Self:
+        """Belong to the event loop that runs. Does not start to work: ``start`` does."""
+        self._shared.bind()
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
 
     # --- calling ----------------------------------------------------------------------------------
 
@@ -160,8 +227,8 @@ class AsyncResonate(AsyncBase):
         RuntimeError on another event loop than that of the first use. When this is cancelled, the
         call may have been made, and goes on: ``get(id)`` tells.
         """
-        self._core.shared.bind(working=True)
-        return await self._begun(self._core.calls.begin_run(id, func, args, kwargs))
+        self._shared.bind(working=True)
+        return await self._begun(self._calls.begin_run(id, func, args, kwargs))
 
     @overload
     async def rpc(
@@ -195,7 +262,7 @@ class AsyncResonate(AsyncBase):
         The same as ``await (await begin_rpc(...))``, with one round trip less. When this is
         cancelled, the call goes on: ``get(id)`` has it.
         """
-        return await (await self._begun(self._core.calls.rpc(id, func, args, kwargs)))
+        return await (await self._begun(self._calls.rpc(id, func, args, kwargs)))
 
     @overload
     async def begin_rpc(
@@ -236,11 +303,11 @@ class AsyncResonate(AsyncBase):
 
         Raises as ``begin_run``; a name that is not registered here is no error.
         """
-        return await self._begun(self._core.calls.begin_rpc(id, func, args, kwargs))
+        return await self._begun(self._calls.begin_rpc(id, func, args, kwargs))
 
     async def get(self, id: str) -> AsyncHandle[Any]:
         """Return the handle of an existing call; raises ResonateStoreError when there is none."""
-        return await self._begun(self._core.calls.get(id))
+        return await self._begun(self._calls.get(id))
 
     @overload
     async def schedule(
@@ -262,10 +329,10 @@ class AsyncResonate(AsyncBase):
 
         See ``Resonate.schedule``.
         """
-        shared, options = self._core.shared, self._core.calls.options
+        shared, options = self._shared, self._calls.options
         exchange = schedule(shared, options, id, func, cron, args, kwargs)
         return to_await(shared, await shared.carry_out(exchange))
 
     async def _begun(self, call: Begun) -> AsyncHandle[Any]:
-        shared = self._core.shared
+        shared = self._shared
         return AsyncHandle(await shared.carry_out(call), shared)

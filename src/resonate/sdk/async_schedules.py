@@ -9,6 +9,7 @@ from typing import Unpack
 from resonate.sdk import schedules
 from resonate.sdk.async_shared import AsyncShared
 from resonate.sdk.schedules import Schedule, ScheduleFilters
+from resonate.sdk.subclients import awaited_pages
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,9 @@ class AsyncSchedules:
 
     async def search_all(self, **filters: Unpack[ScheduleFilters]) -> AsyncIterator[AsyncSchedule]:
         """Yield all schedules that match, for ``async for``; ``limit`` is the size of a page."""
-        cursor: str | None = None
-        while True:
-            page = await self.search(cursor=cursor, **filters)
+        async for page in awaited_pages(lambda cursor: self.search(cursor=cursor, **filters)):
             for schedule in page.schedules:
                 yield schedule
-            cursor = page.cursor
-            if cursor is None:
-                return
 
 
 def to_await(shared: AsyncShared, found: Schedule) -> AsyncSchedule:

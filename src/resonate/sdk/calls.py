@@ -6,7 +6,7 @@ the promise decides: with an id that exists, nothing new is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from resonate.protocol import requests as rq
@@ -14,18 +14,15 @@ from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk import checks, codec, telemetry
 from resonate.sdk.client import checked
-from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
 from resonate.sdk.exchanges import Exchange
-from resonate.sdk.function import Registrable
 from resonate.sdk.handle import Handle
-from resonate.sdk.options import Options, address_of, address_of_group
-from resonate.sdk.registry import Registered
+from resonate.sdk.options import Options, deadline
+from resonate.sdk.registry import Callee, Func
 from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
-from resonate.sdk.signatures import check_arguments
+from resonate.sdk.tags import global_tags, tree_tags
 
-Func = Callable[..., Any] | str
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 Begun = Exchange[Handle[Any]]
@@ -42,14 +39,12 @@ class Calls:
         """See ``Resonate.begin_run``."""
         shared = self._shared
         checks.check_text("id", id)
-        entry = self._entry(func)
-        if entry is None:
-            raise self._unknown(func)
-        create = self._invocation(id, entry.func, args, kwargs)
+        callee = shared.registry.callee_here(func, self.options.version)
+        create = self._create(id, callee, args, kwargs)
         action = rq.CreateAction(create.data, "promise.create", {})
         data = rq.TaskCreateData(shared.pid, shared.ttl, action)
         shared.client.start()
-        span = self._span("run", func, create)
+        span = _span("run", callee, create)
         asked = shared.client.ask(rq.TaskCreate(shared.client.head(), data))
         if span is not None:
             span.until_durable(asked)
@@ -57,30 +52,25 @@ class Calls:
         lease = yield from self._lease(id, item)
         if lease is not None and lease.task.state == "acquired":
             shared.client.take(lease)
-        return self._handle(id, entry.func, None if lease is None else lease.promise)
+        return self._handle(id, callee, None if lease is None else lease.promise)
 
     def rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """As ``begin_rpc``, for somebody who waits: the listener is registered along with it."""
-        create = self._invocation(id, func, args, kwargs)
-        span = self._span("rpc", func, create, waits=True)
+        callee, create = self._called(id, func, args, kwargs)
+        span = _span("rpc", callee, create, waits=True)
         asked, settled = self._shared.client.ask_and_subscribe(create)
         if span is not None:
             span.until_settled(asked, settled)
-        promise = _promise((yield asked))
-        entry = None if isinstance(func, str) else self._entry(func)
-        typed_by = None if entry is None else entry.func
-        return self._shared.handle(
-            id, promise, settled=settled, func=typed_by, encoder=self.options.encoder
-        )
+        return self._handle(id, callee, _promise((yield asked)), settled)
 
     def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """See ``Resonate.begin_rpc``."""
-        create = self._invocation(id, func, args, kwargs)
-        span = self._span("rpc", func, create)
+        callee, create = self._called(id, func, args, kwargs)
+        span = _span("rpc", callee, create)
         asked = self._shared.client.ask(create)
         if span is not None:
             span.until_durable(asked)
-        return self._handle(id, func, _promise((yield asked)))
+        return self._handle(id, callee, _promise((yield asked)))
 
     def get(self, id: str) -> Begun:
         """See ``Resonate.get``."""
@@ -108,67 +98,50 @@ class Calls:
         mine = task.state == "acquired" and task.pid == self._shared.pid
         return LeaseAnswer(task, promise, []) if mine else None
 
-    def _invocation(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> rq.PromiseCreate:
+    def _called(
+        self, id: str, func: Func, args: Args, kwargs: Kwargs
+    ) -> tuple[Callee, rq.PromiseCreate]:
         checks.check_text("id", id)
-        shared = self._shared
-        entry = self._entry(func)
-        if isinstance(func, str):
-            checks.check_text("func", func)
-            name, version = func, self.options.version or (entry.version if entry else 1)
-        elif entry is not None:
-            name, version = entry.name, entry.version
-            check_arguments(entry.func, args, kwargs)
-        else:
-            raise self._unknown(func)
-        encoder = self.options.encoder or shared.encoder
-        param = codec.encode_call(name, version, args, kwargs, encoder=encoder, limit=codec.LIMIT)
-        target = self.options.target
+        callee = self._shared.registry.callee(func, self.options.version)
+        return callee, self._create(id, callee, args, kwargs)
+
+    def _create(self, id: str, callee: Callee, args: Args, kwargs: Kwargs) -> rq.PromiseCreate:
+        """Return the promise that is the call."""
+        shared, options = self._shared, self.options
+        callee.check_arguments(args, kwargs)
+        encoder = options.encoder or shared.encoder
+        param = codec.encode_call(
+            callee.name, callee.version, args, kwargs, encoder=encoder, limit=codec.LIMIT
+        )
         tags = {
-            **(self.options.tags or {}),
-            **policy_tag(self.options.retry_policy),
-            "resonate:origin": id,
-            "resonate:branch": id,
-            "resonate:parent": id,
-            "resonate:scope": "global",
-            "resonate:target": address_of(target) if target else address_of_group(shared.group),
+            **(options.tags or {}),
+            **policy_tag(options.retry_policy),
+            **tree_tags(id, id, id),
+            **global_tags(options.target, shared.group),
         }
-        data = rq.PromiseCreateData(id, self.options.deadline(shared.machine.time()), param, tags)
+        timeout_at = deadline(options.timeout, shared.machine.time())
+        data = rq.PromiseCreateData(id, timeout_at, param, tags)
         return rq.PromiseCreate(shared.client.head(), data)
 
-    def _span(
-        self, kind: str, func: Func, create: rq.PromiseCreate, *, waits: bool = False
-    ) -> telemetry.CallSpan | None:
-        """Return the span of a call, None when nobody wants one."""
-        if telemetry.active is None:
-            return None
-        entry = self._entry(func)
-        name = func if isinstance(func, str) else entry.name if entry is not None else ""
-        version = self.options.version or (entry.version if entry is not None else 1)
-        return telemetry.active.call(kind, name, version, create.data, waits=waits)
+    def _handle(
+        self,
+        id: str,
+        callee: Callee,
+        promise: PromiseRecord | None,
+        settled: Future[PromiseRecord] | None = None,
+    ) -> Handle[Any]:
+        return self._shared.handle(
+            id, promise, settled=settled, func=callee.func, encoder=self.options.encoder
+        )
 
-    def _unknown(self, func: Func) -> FunctionNotFoundError:
-        """Return what is raised for a function that is not registered here."""
-        name = func if isinstance(func, str) else getattr(func, "__name__", repr(func))
-        version = self.options.version
-        known = self._shared.registry.versions(name)
-        if version and known and isinstance(func, str):
-            return VersionNotFoundError(name, version, known)
-        return FunctionNotFoundError(name, version if isinstance(func, str) else 0)
 
-    def _handle(self, id: str, func: Func, promise: PromiseRecord | None) -> Handle[Any]:
-        entry = None if isinstance(func, str) else self._entry(func)
-        typed_by = None if entry is None else entry.func
-        return self._shared.handle(id, promise, func=typed_by, encoder=self.options.encoder)
-
-    def _entry(self, func: Func) -> Registered | None:
-        registry = self._shared.registry
-        if isinstance(func, str):
-            return registry.find(func, self.options.version)
-        if isinstance(func, Registrable):
-            func = func.func
-        if not callable(func):
-            raise TypeError(f"func must be `Callable | str`, got {type(func).__name__}")
-        return registry.of(func)
+def _span(
+    kind: str, callee: Callee, create: rq.PromiseCreate, *, waits: bool = False
+) -> telemetry.CallSpan | None:
+    """Return the span of a call, None when nobody wants one."""
+    if telemetry.active is None:
+        return None
+    return telemetry.active.call(kind, callee.name, callee.version, create.data, waits=waits)
 
 
 def _promise(item: Item) -> PromiseRecord:

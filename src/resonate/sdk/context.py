@@ -7,11 +7,7 @@ operations in the same order when it is replayed.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import random
-import sys
-import time
 import uuid
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from datetime import timedelta
@@ -19,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from msgspec import Struct
 
-from resonate.sdk import checks
-from resonate.sdk.errors import FunctionNotFoundError
 from resonate.sdk.function import Registrable
+from resonate.sdk.logger import Logger
 from resonate.sdk.operations import Operation, OperationOptions, Promise, Ready, Request
-from resonate.sdk.signatures import check_arguments
+from resonate.sdk.replayed import Random, Time, next_uuid
 
 if TYPE_CHECKING:
     from resonate.sdk.attempt import Attempt
@@ -90,7 +85,7 @@ class Context:
         A line is logged once: a replay is silent about what was done before.
         """
         fields = {"promise_id": self._info.id, "attempt": self._info.attempt}
-        return _Logger(_logger, fields, self._attempt)
+        return Logger(_logger, fields, self._attempt)
 
     @property
     def cancelled(self) -> bool:
@@ -109,9 +104,7 @@ class Context:
 
     def uuid(self) -> Ready[uuid.UUID]:
         """Return a UUID that is the same in every replay and different everywhere else."""
-        attempt = self._running()
-        number = attempt.next_id()
-        return Ready(number, uuid.UUID(bytes=_seed(attempt, number)[:16], version=4))
+        return next_uuid(self._running())
 
     def get_dependency(self, key: str | type[R], default: Any = None) -> Any:
         """Return what ``set_dependency`` stored, else ``default``.
@@ -309,127 +302,8 @@ class Context:
         self, kind: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, handle: bool
     ) -> Operation[Any]:
         attempt = self._running()
-        registry = attempt.workflow.host.registry
-        if isinstance(func, str):
-            checks.check_text("func", func)
-            entry = registry.find(func)
-            name, version, typed_by = func, entry.version if entry is not None else 1, None
-        else:
-            entry = registry.of(func.func if isinstance(func, Registrable) else func)
-            if entry is None:
-                raise FunctionNotFoundError(getattr(func, "__name__", repr(func)))
-            name, version, typed_by = entry.name, entry.version, entry.func
-            check_arguments(entry.func, args, kwargs)
+        callee = attempt.workflow.host.registry.callee(func)
+        callee.check_arguments(args, kwargs)
+        name, version, typed_by = callee.name, callee.version, callee.func
         request = Request(kind, name, None, version, args, kwargs, handle=handle, typed_by=typed_by)
         return Operation(attempt, attempt.next_id(), request, _NONE)
-
-
-class _Logger(logging.LoggerAdapter[logging.Logger]):
-    """Adds the fields; silent in a replay."""
-
-    def __init__(
-        self, logger: logging.Logger, fields: dict[str, Any], attempt: Attempt | None
-    ) -> None:
-        super().__init__(logger, fields)
-        self._attempt = attempt
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log a line, unless an earlier run of the function has."""
-        if self._attempt is None:
-            super().log(level, msg, *args, **kwargs)
-        elif self.isEnabledFor(level):
-            text, options = self.process(msg, kwargs)
-            record = self._record(level, text, args, **options)
-            self._attempt.journal.log(self.logger, record)
-
-    def _record(
-        self,
-        level: int,
-        msg: object,
-        args: tuple[object, ...],
-        *,
-        exc_info: Any = None,
-        extra: Any = None,
-        stack_info: bool = False,
-        stacklevel: int = 1,
-    ) -> logging.LogRecord:
-        file, line, function, stack = self.logger.findCaller(stack_info, stacklevel + 2)
-        if isinstance(exc_info, BaseException):
-            exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-        elif exc_info and not isinstance(exc_info, tuple):
-            exc_info = sys.exc_info()
-        return self.logger.makeRecord(
-            self.logger.name, level, file, line, msg, args, exc_info, function, extra, stack
-        )
-
-
-class Random:
-    """Random numbers: each call takes a number of the function, which it depends on."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-
-    def _next(self, name: str, *args: Any, **kwargs: Any) -> Ready[Any]:
-        number = self._attempt.next_id()
-        source = random.Random(_seed(self._attempt, number))  # noqa: S311  # no secret
-        return Ready(number, getattr(source, name)(*args, **kwargs))
-
-    def random(self) -> Ready[float]:
-        """Return a number from 0 to below 1."""
-        return self._next("random")
-
-    def randint(self, a: int, b: int) -> Ready[int]:
-        """Return an integer from ``a`` to ``b``, both included."""
-        return self._next("randint", a, b)
-
-    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> Ready[int]:
-        """Return an element of the range."""
-        return self._next("randrange", start, stop, step)
-
-    def getrandbits(self, k: int) -> Ready[int]:
-        """Return an integer of ``k`` random bits."""
-        return self._next("getrandbits", k)
-
-    def choice(self, seq: Any) -> Ready[Any]:
-        """Return an element of a sequence that is not empty."""
-        return self._next("choice", seq)
-
-    def triangular(self, low: float = 0.0, high: float = 1.0, mode: float | None = None) -> Any:
-        """Return a number of the triangular distribution."""
-        return self._next("triangular", low, high, mode)
-
-    def betavariate(self, alpha: float, beta: float) -> Ready[float]:
-        """Return a number of the beta distribution."""
-        return self._next("betavariate", alpha, beta)
-
-    def expovariate(self, lambd: float = 1.0) -> Ready[float]:
-        """Return a number of the exponential distribution."""
-        return self._next("expovariate", lambd)
-
-
-class Time:
-    """A clock: each reading is a recorded step."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def time(self) -> Operation[float]:
-        """Return the time, seconds since the epoch."""
-        return self._context.run(_now)
-
-    def strftime(self, format: str) -> Operation[str]:  # noqa: A002  # its name in time
-        """Return the local time in that format."""
-        return self._context.run(_formatted, format)
-
-
-def _now(ctx: Context) -> float:
-    return ctx._running().workflow.host.machine.time()  # noqa: SLF001  # of this module
-
-
-def _formatted(ctx: Context, form: str) -> str:
-    return time.strftime(form, time.localtime(_now(ctx)))
-
-
-def _seed(attempt: Attempt, number: str) -> bytes:
-    promise = attempt.workflow.promise
-    return hashlib.sha256(f"{promise.id}\0{promise.created_at}\0{number}".encode()).digest()

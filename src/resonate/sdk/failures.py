@@ -10,8 +10,8 @@ Written is the one shape that all published SDKs read. Ours adds, under the key 
 - ``errors``: what a group holds.
 
 Rules:
-- Nothing that is read names what is imported or called: ``type`` is looked up in a table, which
-  holds the built-in exceptions, those of this package, and what ``register_exception`` entered.
+- Nothing that is read names what is imported or called: ``type`` is looked up in a table, that of
+  ``exception_types``.
 - What is not in the table, and what cannot be made so that it reads the same, is a RemoteError.
 - An exception made again has a RemoteError as its ``__cause__``, with the traceback of the other
   side; that one's ``__cause__`` is what led to it there.
@@ -21,15 +21,12 @@ Rules:
 
 from __future__ import annotations
 
-import builtins
 import json
-import threading
 import traceback
-from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any
 
-from resonate.sdk import errors
-from resonate.sdk.errors import RemoteError, ResonateError
+from resonate.sdk import exception_types
+from resonate.sdk.errors import RemoteError
 
 _TRACEBACK_MAX = 32_000  # characters of the outermost exception; its end is kept
 _MESSAGE_MAX = 100_000
@@ -41,59 +38,6 @@ _DEPTH_MAX = 16  # of causes and groups in each other
 _NODES_MAX = 100  # of all exceptions that are written with one
 _READ_NODES_MAX = 200  # and read: each group may end with how many were left out
 _ARGS_DEPTH_MAX = 20
-_STOPS = (StopIteration, StopAsyncIteration)  # raised out of a coroutine they mean something else
-
-E = TypeVar("E", bound=type[Exception])
-
-
-# --- the table ------------------------------------------------------------------------------------
-
-
-def _builtin_types() -> dict[str, type[Exception]]:
-    found = {}
-    for name, cls in vars(builtins).items():
-        if isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _STOPS):
-            found[f"builtins.{name}"] = cls
-    return found
-
-
-def _own_types() -> dict[str, type[Exception]]:
-    # Named after the public module: where they are defined may change, what is stored may not.
-    return {
-        f"resonate.errors.{name}": cls
-        for name, cls in vars(errors).items()
-        if isinstance(cls, type) and issubclass(cls, ResonateError)
-    }
-
-
-_types: dict[str, type[Exception]] = _builtin_types() | _own_types()
-_names: dict[type[BaseException], str] = {cls: name for name, cls in _own_types().items()}
-_lock = threading.Lock()
-
-
-@overload
-def register_exception(cls: E, *, name: str | None = None) -> E: ...
-@overload
-def register_exception(cls: None = None, *, name: str | None = None) -> Callable[[E], E]: ...
-def register_exception(cls: E | None = None, *, name: str | None = None) -> E | Callable[[E], E]:
-    """Let an exception of yours arrive as itself: at callers that registered it, too.
-
-    Also as a decorator, ``@register_exception`` or ``@register_exception(name=…)``. It is known
-    under its module and name, unless ``name`` says another one. It is made again from its ``args``
-    (or from what its ``__reduce__`` says), if these are plain JSON. Raises TypeError for what is no
-    exception class.
-    """
-    if cls is None:
-        return lambda cls: register_exception(cls, name=name)
-    if not (isinstance(cls, type) and issubclass(cls, Exception)) or issubclass(cls, _STOPS):
-        raise TypeError(f"cls must be a subclass of Exception, got {cls!r}")
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be `str | None`, got {type(name).__name__}")
-    with _lock:
-        known_as = name or f"{cls.__module__}.{cls.__qualname__}"
-        _types[known_as] = cls
-        _names[cls] = known_as
-    return cls
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -198,7 +142,7 @@ def _type_name(error: BaseException) -> str:
     if isinstance(error, RemoteError):
         where = error.module
         return _clean(f"{where}.{error.type}" if where else error.type, _NAME_MAX)
-    return _clean(_names.get(cls) or f"{cls.__module__}.{cls.__qualname__}", _NAME_MAX)
+    return _clean(exception_types.name_of(cls), _NAME_MAX)
 
 
 def _text(error: BaseException, length: int) -> str:
@@ -345,7 +289,7 @@ class _Reader:
             return None
         arguments = ours.get("args")
         text = arguments[0] if isinstance(arguments, list) and arguments else message
-        cls = _types.get(type_name or "", ExceptionGroup)
+        cls = exception_types.named(type_name or "") or ExceptionGroup
         try:
             group = (cls if issubclass(cls, ExceptionGroup) else ExceptionGroup)(text, members)
             return group if isinstance(group, ExceptionGroup) else None
@@ -355,9 +299,9 @@ class _Reader:
 
 def _again(name: str, message: str, ours: dict[str, Any]) -> Exception | None:
     """Return an exception of the same type and text, when the type is known."""
-    cls, arguments = _types.get(_string(ours.get("type")) or ""), ours.get("args")
+    cls, arguments = exception_types.named(_string(ours.get("type")) or ""), ours.get("args")
     if cls is None and "builtin" in ours:  # what earlier versions of this package wrote
-        cls, arguments = _types.get(f"builtins.{name}"), ours["builtin"]
+        cls, arguments = exception_types.named(f"builtins.{name}"), ours["builtin"]
     if cls is None or cls is RemoteError or issubclass(cls, BaseExceptionGroup):
         return None
     for each in [arguments, [message]] if isinstance(arguments, list) else [[message]]:

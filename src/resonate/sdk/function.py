@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.handle import Handle
@@ -23,10 +23,11 @@ T = TypeVar("T")
 class Registrable(Generic[P, R_co]):
     """What stands for a function that is registered: equal to it, and called as it is called."""
 
-    def __init__(self, entry: Registered, func: Callable[Concatenate[Context, P], R_co]) -> None:
+    def __init__(self, resonate: Any, entry: Registered) -> None:
+        self._resonate = resonate
         self._entry = entry
-        self.func = func
-        functools.update_wrapper(self, func)
+        self.func: Callable[Concatenate[Context, P], R_co] = entry.func
+        functools.update_wrapper(self, entry.func)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r}, version={self.version})"
@@ -45,6 +46,27 @@ class Registrable(Generic[P, R_co]):
         """Call the function itself, here and now."""
         return self.func(ctx, *args, **kwargs)
 
+    def options(
+        self,
+        *,
+        tags: dict[str, str] | None = None,
+        target: str | None = None,
+        timeout: float | None = None,
+        version: int | None = None,
+        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        encoder: Encoder | None = None,
+    ) -> Self:
+        """Return a copy whose calls have these options; see ``Resonate.options``."""
+        resonate = self._resonate.options(
+            tags=tags,
+            target=target,
+            timeout=timeout,
+            version=version,
+            retry_policy=retry_policy,
+            encoder=encoder,
+        )
+        return type(self)(resonate, self._entry)
+
     def __eq__(self, other: object) -> bool:
         return self.func == (other.func if isinstance(other, Registrable) else other)
 
@@ -58,32 +80,7 @@ class Function(Registrable[P, R_co]):
     Equal to the function it wraps, so it may stand wherever the function may.
     """
 
-    def __init__(
-        self, resonate: Resonate, entry: Registered, func: Callable[Concatenate[Context, P], R_co]
-    ) -> None:
-        super().__init__(entry, func)
-        self._resonate = resonate
-
-    def options(
-        self,
-        *,
-        tags: dict[str, str] | None = None,
-        target: str | None = None,
-        timeout: float | None = None,
-        version: int | None = None,
-        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
-        encoder: Encoder | None = None,
-    ) -> Function[P, R_co]:
-        """Return a copy whose calls have these options; see ``Resonate.options``."""
-        resonate = self._resonate.options(
-            tags=tags,
-            target=target,
-            timeout=timeout,
-            version=version,
-            retry_policy=retry_policy,
-            encoder=encoder,
-        )
-        return Function(resonate, self._entry, self.func)
+    _resonate: Resonate
 
     @overload
     def run(

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from resonate.protocol.limits import INT64_MAX
 from resonate.protocol.records import EMPTY, Value
 from resonate.protocol.validation import EXTERNAL, ORIGIN, TIMER
 from resonate.sdk import codec
 from resonate.sdk.encoders import Encoder
-from resonate.sdk.options import YEAR_SECONDS, address_of, address_of_group, checked_options
+from resonate.sdk.options import YEAR_SECONDS, checked_options, deadline
 from resonate.sdk.retries import resolve
 from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.signatures import return_type
-from resonate.sdk.steps import DETACHED, Call, Plan, Step, global_tags, local_tags
+from resonate.sdk.steps import DETACHED, STEP, Call, Plan, Step, local_tags
+from resonate.sdk.tags import global_tags, tree_tags
 
 if TYPE_CHECKING:
     from resonate.sdk.attempt import Attempt
@@ -172,7 +172,9 @@ class Operation(Generic[T]):
         - ``tags``: stored with the promise.
         - ``target``: group or address, for rpc and detached; by default the own group.
         - ``version``: of the function, for rpc and detached.
-        - ``retry_policy``, ``non_retryable_exceptions``: for run.
+        - ``retry_policy``: for run; for rpc and detached if it is one of
+          ``resonate.retry_policies``.
+        - ``non_retryable_exceptions``: for run.
         - ``encoder``: of the value.
 
         Raises TypeError and ValueError with the name of the wrong option.
@@ -250,8 +252,9 @@ class Operation(Generic[T]):
         label = f"{request.kind} {request.name}" if request.name else request.kind
         own = options.tags or {}
         if request.kind in ("rpc", "detached"):
-            target = options.target or address_of_group(self._attempt.workflow.host.group)
-            tags = global_tags(origin, frame.id, self.id, label, address_of(target))
+            group = self._attempt.workflow.host.group
+            tags = tree_tags(origin, self.id, frame.id) | global_tags(options.target, group)
+            tags[STEP] = label
             if request.kind == "detached":
                 tags[DETACHED] = "true"
             version = options.version or request.version
@@ -307,9 +310,8 @@ class Operation(Generic[T]):
         return promise.tags.get(ORIGIN, promise.id)
 
     def _deadline(self) -> int:
-        seconds = YEAR_SECONDS if self._options.timeout is None else self._options.timeout
-        now = self._attempt.workflow.host.machine.time()
-        at = INT64_MAX if seconds > INT64_MAX / 1000 - now - 1 else int((now + seconds) * 1000)
+        timeout = YEAR_SECONDS if self._options.timeout is None else self._options.timeout
+        at = deadline(timeout, self._attempt.workflow.host.machine.time())
         if self._request.kind == "detached":
             return at
         return min(at, self._attempt.frame.timeout_at)

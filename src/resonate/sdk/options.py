@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 from urllib.parse import quote
 
@@ -73,16 +72,10 @@ class Options(Struct, frozen=True):
         }
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
-    def deadline(self, now: float | None = None) -> int:
-        """Return the deadline of a promise that is made now, in milliseconds since the epoch.
 
-        ``now`` is in seconds, by default that of the machine.
-        """
-        if now is None:
-            now = time.time()
-        if self.timeout > INT64_MAX / 1000 - now - 1:
-            return INT64_MAX
-        return int((now + self.timeout) * 1000)
+def deadline(timeout: float, now: float) -> int:
+    """Return the deadline of a promise in milliseconds since the epoch; both are in seconds."""
+    return INT64_MAX if timeout > INT64_MAX / 1000 - now - 1 else int((now + timeout) * 1000)
 
 
 def _check(name: str, value: Any, kind: type) -> None:

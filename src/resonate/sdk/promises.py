@@ -14,15 +14,15 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import PromisesAnswer
 from resonate.protocol.records import PromiseRecord, PromiseState, SettleState
 from resonate.sdk.checks import check_text
-from resonate.sdk.client import checked
 from resonate.sdk.exchanges import Exchange, blocking
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import (
     StoredValue,
-    ask,
+    answered,
     check_filters,
     check_milliseconds,
     check_strings,
+    pages,
     stored,
     value_of,
 )
@@ -217,13 +217,8 @@ class Promises:
         ``limit`` is the size of a page. What is created or settled meanwhile may or may not be
         among them.
         """
-        cursor: str | None = None
-        while True:
-            page = self.search(cursor=cursor, **filters)
+        for page in pages(lambda cursor: self.search(cursor=cursor, **filters)):
             yield from page.promises
-            cursor = page.cursor
-            if cursor is None:
-                return
 
 
 # --- the exchanges --------------------------------------------------------------------------------
@@ -266,8 +261,8 @@ def search(shared: Shared, given: dict[str, Any], *, counts: bool) -> Exchange[P
     state = wanted.get("state")
     if state is not None and state not in _STATES:
         raise ValueError(f"state must be one of {', '.join(_STATES)}, got {state!r}")
-    item = yield from ask(shared, rq.PromiseSearch, rq.PromiseSearchData(**wanted))
-    page: PromisesAnswer = checked(item.answers[0]).data
+    data = rq.PromiseSearchData(**wanted)
+    page: PromisesAnswer = yield from answered(shared, rq.PromiseSearch, data)
     return PromisePage(tuple(map(_seen, page.promises)), page.cursor, page.counts)
 
 
@@ -276,8 +271,7 @@ def _promise(
     kind: type[rq.PromiseGet | rq.PromiseCreate | rq.PromiseSettle],
     data: rq.IdData | rq.PromiseCreateData | rq.PromiseSettleData,
 ) -> Exchange[DurablePromise]:
-    item = yield from ask(shared, kind, data)
-    return _seen(checked(item.answers[0]).data.promise)
+    return _seen((yield from answered(shared, kind, data)).promise)
 
 
 def _seen(record: PromiseRecord) -> DurablePromise:

@@ -1,4 +1,4 @@
-"""The functions that a worker knows, by name and version."""
+"""The functions that are known here, by name and version, and what a call of one names."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from resonate.sdk.checks import check_filled
+from resonate.sdk.checks import check_filled, check_text
+from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker, check_non_retryable, resolve
+from resonate.sdk.signatures import check_arguments
 
+Func = Callable[..., Any] | str  # how a call says what it calls
 Executor = Literal["process"] | None
 
 
@@ -25,10 +28,18 @@ class Registered(Struct, frozen=True):
     non_retryable: tuple[type[BaseException], ...] = ()
     process: bool = False
 
-    @property
-    def is_async(self) -> bool:
-        """Tell whether the function is ``async def``."""
-        return inspect.iscoroutinefunction(self.func)
+
+class Callee(Struct, frozen=True):
+    """A function as a call names it; ``func`` is None where nothing but its name was given."""
+
+    name: str
+    version: int
+    func: Callable[..., Any] | None = None
+
+    def check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise ArgumentsError for what the function does not take, if that can be told here."""
+        if self.func is not None:
+            check_arguments(self.func, args, kwargs)
 
 
 class Registry:
@@ -74,14 +85,46 @@ class Registry:
                 return versions[max(versions)] if versions else None
             return versions.get(version)
 
-    def versions(self, name: str) -> list[int]:
-        """Return the versions that are known of a function."""
-        with self._lock:
-            return sorted(self._names.get(name, {}))
-
     def of(self, func: Callable[..., Any]) -> Registered | None:
-        """Return the entry of a function object."""
+        """Return the entry of a function object, or of what ``register`` made of it."""
         return self._functions.get(func)
+
+    # --- what is called ---------------------------------------------------------------------------
+
+    def callee(self, func: Func, version: int = 0) -> Callee:
+        """Return what is called, wherever that is; a name need not be known here.
+
+        ``version`` goes with a name, 0 meaning the highest that is known, else 1; a function object
+        has its own. Raises TypeError and ValueError for what is neither, FunctionNotFoundError for
+        an object that is not registered.
+        """
+        if isinstance(func, str):
+            check_text("func", func)
+            entry = self.find(func, version)
+            return Callee(func, version or (entry.version if entry else 1))
+        if not callable(func):
+            raise TypeError(f"func must be `Callable | str`, got {type(func).__name__}")
+        entry = self.of(func)
+        if entry is None:
+            raise FunctionNotFoundError(getattr(func, "__name__", repr(func)))
+        return Callee(entry.name, entry.version, entry.func)
+
+    def callee_here(self, func: Func, version: int = 0) -> Callee:
+        """Return what is called in this process; raises as ``callee``, and for unknown names."""
+        if not isinstance(func, str):
+            return self.callee(func)
+        check_text("func", func)
+        entry = self.find(func, version)
+        if entry is None:
+            raise self._unknown(func, version)
+        return Callee(entry.name, entry.version, entry.func)
+
+    def _unknown(self, name: str, version: int) -> FunctionNotFoundError:
+        with self._lock:
+            known = sorted(self._names.get(name, {}))
+        if version and known:
+            return VersionNotFoundError(name, version, known)
+        return FunctionNotFoundError(name, version)
 
 
 def _checked(func: Callable[..., Any], name: str | None, version: int) -> str:

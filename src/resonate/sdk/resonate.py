@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-from resonate.sdk import checks
-from resonate.sdk.calls import Calls
-from resonate.sdk.encoders import Encoder
+from resonate.sdk.base import Base
 from resonate.sdk.exchanges import blocking
-from resonate.sdk.function import Function, Registrable
+from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
-from resonate.sdk.options import Options, check_encoder
 from resonate.sdk.promises import Promises
-from resonate.sdk.registry import Registry
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 from resonate.sdk.schedules import Schedule, Schedules
 from resonate.sdk.scheduling import schedule
 from resonate.sdk.shared import Shared
-from resonate.sdk.transport import Transport
-from resonate.sdk.where import remote, url_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_CONCURRENCY = 32
-_PATIENCE_SECONDS = 30.0
-_LOCAL = "the server in this process"
 
 
-class Resonate:
+class Resonate(Base[Shared]):
     """A client of a Resonate server, and a worker once it is started.
 
     All arguments but ``url`` are keywords:
@@ -55,187 +45,7 @@ class Resonate:
     Connects nothing until it is used. Safe to use from any thread.
     """
 
-    _kind: type[Shared] = Shared
-
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        group: str = "default",
-        pid: str | None = None,
-        ttl: int = 10,
-        concurrency: int = _CONCURRENCY,
-        workers: int | None = None,
-        dependencies: Mapping[str, Any] | None = None,
-        registry: Registry | None = None,
-        token: str | None = None,
-        auth: tuple[str, str] | None = None,
-        patience: float = _PATIENCE_SECONDS,
-        log_level: int | str | None = None,
-        encoder: Encoder | None = None,
-    ) -> None:
-        checks.check_text_or_none("url", url)
-        url = url or os.environ.get("RESONATE_URL")
-        if url:
-            connect, where = remote(url, None, token, auth)
-        else:
-            connect, where = _local, _LOCAL
-        self._set_up(
-            connect,
-            where,
-            group=group,
-            pid=pid,
-            ttl=ttl,
-            concurrency=concurrency,
-            workers=workers,
-            dependencies=dependencies,
-            registry=registry,
-            token=token,
-            patience=patience,
-            log_level=log_level,
-            encoder=encoder,
-        )
-
-    def _set_up(
-        self,
-        connect: Callable[[], Transport],
-        where: str,
-        *,
-        group: str = "default",
-        pid: str | None = None,
-        ttl: int = 10,
-        concurrency: int = _CONCURRENCY,
-        workers: int | None = None,
-        dependencies: Mapping[str, Any] | None = None,
-        registry: Registry | None = None,
-        token: str | None = None,
-        patience: float = _PATIENCE_SECONDS,
-        log_level: int | str | None = None,
-        encoder: Encoder | None = None,
-    ) -> None:
-        """Check all arguments, then keep them."""
-        checks.check_text("group", group)
-        checks.check_text_or_none("pid", pid)
-        checks.check_text_or_none("token", token)
-        checks.check_number("ttl", ttl)
-        checks.check_number("concurrency", concurrency)
-        if workers is not None:
-            checks.check_number("workers", workers)
-        checks.check_dependencies(dependencies)
-        checks.check_kind("registry", registry, Registry)
-        checks.check_seconds("patience", patience)
-        check_encoder(encoder)
-        checks.set_log_level(log_level)
-        self._shared = self._kind(
-            connect,
-            where=where,
-            group=group,
-            pid=pid,
-            ttl=ttl * 1000,
-            capacity=workers or concurrency,
-            patience=patience,
-            token=token or os.environ.get("RESONATE_TOKEN"),
-            registry=registry if registry is not None else Registry(),
-            dependencies=dict(dependencies or {}),
-            encoder=encoder,
-        )
-        self._calls = Calls(self._shared, Options())
-
-    @classmethod
-    def remote(
-        cls,
-        url: str | None = None,
-        *,
-        host: str | None = None,
-        store_port: str | int | None = None,
-        message_source_port: str | int | None = None,
-        auth: tuple[str, str] | None = None,
-        token: str | None = None,
-        dependencies: Mapping[str, Any] | None = None,
-        group: str = "default",
-        log_level: int | str | None = None,
-        pid: str | None = None,
-        registry: Registry | None = None,
-        ttl: int = 10,
-        concurrency: int = _CONCURRENCY,
-        workers: int | None = None,
-        patience: float = _PATIENCE_SECONDS,
-        encoder: Encoder | None = None,
-    ) -> Resonate:
-        """Return a client of a server.
-
-        The server is ``url``, else ``host`` and ``store_port``, else ``RESONATE_URL``, else
-        ``RESONATE_HOST`` and ``RESONATE_PORT``, else http://localhost:8001. The event stream uses
-        the same port unless ``message_source_port`` names another. The rest as in the constructor.
-        """
-        checks.check_text_or_none("url", url)
-        checks.check_text_or_none("host", host)
-        found = url or url_of(host, store_port)
-        poll = None if message_source_port is None else url_of(host, message_source_port)
-        resonate = object.__new__(cls)
-        resonate._set_up(
-            *remote(found, poll, token, auth),
-            group=group,
-            pid=pid,
-            ttl=ttl,
-            concurrency=concurrency,
-            workers=workers,
-            dependencies=dependencies,
-            registry=registry,
-            token=token,
-            patience=patience,
-            log_level=log_level,
-            encoder=encoder,
-        )
-        return resonate
-
-    @classmethod
-    def local(
-        cls,
-        *,
-        dependencies: Mapping[str, Any] | None = None,
-        group: str = "default",
-        log_level: int | str | None = None,
-        pid: str | None = None,
-        registry: Registry | None = None,
-        ttl: int = 10,
-        concurrency: int = _CONCURRENCY,
-        workers: int | None = None,
-        encoder: Encoder | None = None,
-    ) -> Resonate:
-        """Return a client with a server of its own, inside this process, in memory.
-
-        The same rules as with a real server; everything is forgotten when the process ends.
-        """
-        resonate = object.__new__(cls)
-        resonate._set_up(
-            _local,
-            _LOCAL,
-            group=group,
-            pid=pid,
-            ttl=ttl,
-            concurrency=concurrency,
-            workers=workers,
-            dependencies=dependencies,
-            registry=registry,
-            log_level=log_level,
-            encoder=encoder,
-        )
-        return resonate
-
-    def __repr__(self) -> str:
-        shared = self._shared
-        return f"Resonate({shared.where!r}, group={shared.group!r}, pid={shared.pid!r})"
-
-    @property
-    def group(self) -> str:
-        """Return the group this process belongs to."""
-        return self._shared.group
-
-    @property
-    def pid(self) -> str:
-        """Return the name of this process."""
-        return self._shared.pid
+    _kind = Shared
 
     @property
     def promises(self) -> Promises:
@@ -309,53 +119,8 @@ class Resonate:
                 non_retryable_exceptions=non_retryable_exceptions,
                 executor=executor,
             )
-        if isinstance(func, Registrable):
-            func = func.func
-        entry = self._shared.registry.add(
-            func,
-            name,
-            version,
-            retry_policy=retry_policy,
-            non_retryable=non_retryable_exceptions,
-            executor=executor,
-        )
-        return Function(self, entry, func)
-
-    def set_dependency(self, name: str, value: Any) -> None:
-        """Make ``value`` available to all functions as ``ctx.get_dependency(name)``."""
-        checks.check_text("name", name)
-        self._shared.dependencies[name] = value
-
-    def options(
-        self,
-        *,
-        tags: dict[str, str] | None = None,
-        target: str | None = None,
-        timeout: float | None = None,
-        version: int | None = None,
-        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
-        encoder: Encoder | None = None,
-    ) -> Resonate:
-        """Return a copy, sharing everything, whose calls have these options.
-
-        ``target`` is a group or an address, ``timeout`` the seconds until the promise's deadline,
-        ``version`` that of the function (0: the highest), ``tags`` are stored with the promise.
-        ``retry_policy`` travels with the call when it is one of ``resonate.retry_policies``.
-        ``encoder`` replaces the client's for arguments and results; workers need the same.
-        None keeps the present value.
-        """
-        copy = object.__new__(type(self))
-        copy._shared = self._shared
-        options = self._calls.options.merged(
-            tags=tags,
-            target=target,
-            timeout=timeout,
-            version=version,
-            retry_policy=retry_policy,
-            encoder=encoder,
-        )
-        copy._calls = Calls(self._shared, options)
-        return copy
+        entry = self._enter(func, name, version, retry_policy, non_retryable_exceptions, executor)
+        return Function(self, entry)
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -545,9 +310,3 @@ class Resonate:
         """
         options = self._calls.options
         return blocking(schedule(self._shared, options, id, func, cron, args, kwargs))
-
-
-def _local() -> Transport:
-    from resonate.local import LocalTransport  # noqa: PLC0415  # the server, only when wanted
-
-    return LocalTransport()

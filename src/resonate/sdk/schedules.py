@@ -15,10 +15,12 @@ from resonate.sdk.exchanges import Exchange, blocking
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import (
     StoredValue,
+    answered,
     ask,
     check_filters,
     check_milliseconds,
     check_strings,
+    pages,
     stored,
     value_of,
 )
@@ -132,13 +134,8 @@ class Schedules:
 
     def search_all(self, **filters: Unpack[ScheduleFilters]) -> Iterator[Schedule]:
         """Yield all schedules that match, page by page; ``limit`` is the size of a page."""
-        cursor: str | None = None
-        while True:
-            page = self.search(cursor=cursor, **filters)
+        for page in pages(lambda cursor: self.search(cursor=cursor, **filters)):
             yield from page.schedules
-            cursor = page.cursor
-            if cursor is None:
-                return
 
 
 # --- the exchanges --------------------------------------------------------------------------------
@@ -147,8 +144,8 @@ class Schedules:
 def get(shared: Shared, id: str) -> Exchange[Schedule]:
     """See ``Schedules.get``."""
     check_text("id", id)
-    item = yield from ask(shared, rq.ScheduleGet, rq.IdData(id))
-    return _seen(shared, checked(item.answers[0]).data.schedule)
+    answer = yield from answered(shared, rq.ScheduleGet, rq.IdData(id))
+    return _seen(shared, answer.schedule)
 
 
 def wanted_of(
@@ -172,8 +169,8 @@ def wanted_of(
 
 def create(shared: Shared, data: rq.ScheduleCreateData) -> Exchange[Schedule]:
     """Create a schedule, and return it; one that exists is returned as it is."""
-    item = yield from ask(shared, rq.ScheduleCreate, data)
-    return _seen(shared, checked(item.answers[0]).data.schedule)
+    answer = yield from answered(shared, rq.ScheduleCreate, data)
+    return _seen(shared, answer.schedule)
 
 
 def delete(shared: Shared, id: str) -> Exchange[None]:
@@ -188,8 +185,8 @@ def delete(shared: Shared, id: str) -> Exchange[None]:
 def search(shared: Shared, given: dict[str, Any]) -> Exchange[SchedulePage]:
     """See ``Schedules.search``."""
     wanted = check_filters(given, _KINDS)
-    item = yield from ask(shared, rq.ScheduleSearch, rq.ScheduleSearchData(**wanted))
-    page: SchedulesAnswer = checked(item.answers[0]).data
+    data = rq.ScheduleSearchData(**wanted)
+    page: SchedulesAnswer = yield from answered(shared, rq.ScheduleSearch, data)
     seen = tuple(_seen(shared, each) for each in page.schedules)
     return SchedulePage(seen, page.cursor)
 

@@ -7,7 +7,6 @@ another under the same id is an error: the server would keep the old one and say
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from resonate.protocol import requests as rq
@@ -17,17 +16,16 @@ from resonate.sdk import checks, codec
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import DecodingError, ResonateStoreError
 from resonate.sdk.exchanges import Exchange
-from resonate.sdk.function import Registrable
-from resonate.sdk.options import Options, address_of, address_of_group
-from resonate.sdk.registry import Registry
+from resonate.sdk.options import Options
+from resonate.sdk.registry import Func
+from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.schedules import Schedule, create
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import StoredValue, stored
+from resonate.sdk.tags import global_tags
 
 _TEMPLATE = "{{.id}}.{{.timestamp}}"
 _CONFLICT = 409
-
-Func = Callable[..., Any] | str
 
 
 def schedule(
@@ -42,18 +40,21 @@ def schedule(
     """See ``Resonate.schedule``."""
     checks.check_text("id", id)
     checks.check_text("cron", cron)
-    name, version = _named(shared.registry, func, options.version)
-    target, encoder = options.target, options.encoder or shared.encoder
+    callee = shared.registry.callee(func, options.version)
+    callee.check_arguments(args, kwargs)
+    encoder = options.encoder or shared.encoder
     wanted = rq.ScheduleCreateData(
         id,
         cron,
         _TEMPLATE,
         _milliseconds(options.timeout),
-        codec.encode_call(name, version, args, kwargs, encoder=encoder, limit=codec.LIMIT),
+        codec.encode_call(
+            callee.name, callee.version, args, kwargs, encoder=encoder, limit=codec.LIMIT
+        ),
         {
             **(options.tags or {}),
-            "resonate:scope": "global",
-            "resonate:target": address_of(target) if target else address_of_group(shared.group),
+            **policy_tag(options.retry_policy),
+            **global_tags(options.target, shared.group),
         },
     )
     found = yield from create(shared, wanted)
@@ -65,23 +66,6 @@ def schedule(
             _CONFLICT,
         )
     return found
-
-
-def _named(registry: Registry, func: Func, version: int) -> tuple[str, int]:
-    """Return name and version of the function, as for a call; raises TypeError and ValueError."""
-    if isinstance(func, str):
-        checks.check_text("func", func)
-        entry = registry.find(func, version)
-        return func, version or (entry.version if entry else 1)
-    if isinstance(func, Registrable):
-        func = func.func
-    if not callable(func):
-        raise TypeError(f"func must be `Callable | str`, got {type(func).__name__}")
-    entry = registry.of(func)
-    if entry is None:
-        name = getattr(func, "__name__", repr(func))
-        raise ValueError(f"function {name} not found in registry")
-    return entry.name, entry.version
 
 
 def _milliseconds(seconds: float) -> int:

@@ -11,11 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from resonate.protocol.records import PromiseRecord, Value
-from resonate.protocol.validation import BRANCH, ORIGIN, PARENT, TARGET
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.signatures import arguments
+from resonate.sdk.tags import SCOPE, tree_tags
 
-SCOPE = "resonate:scope"
 STEP = "resonate:step"  # what the code asked for; a replay that asks for something else is noticed
 DETACHED = "resonate:detached"
 LEASE = "resonate:lease"  # the version of the task under which the step was made
@@ -124,16 +123,4 @@ def carry_out(after: Iterable[After]) -> None:
 
 def local_tags(origin: str, branch: str, parent: str, label: str) -> dict[str, str]:
     """Return the tags of a promise that the process which made it settles."""
-    return {ORIGIN: origin, BRANCH: branch, PARENT: parent, SCOPE: "local", STEP: label}
-
-
-def global_tags(origin: str, parent: str, own: str, label: str, target: str) -> dict[str, str]:
-    """Return the tags of a promise that a worker of ``target`` settles."""
-    return {
-        ORIGIN: origin,
-        BRANCH: own,
-        PARENT: parent,
-        SCOPE: "global",
-        TARGET: target,
-        STEP: label,
-    }
+    return {**tree_tags(origin, branch, parent), SCOPE: "local", STEP: label}

@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from resonate.protocol import requests as rq
 from resonate.protocol.limits import INT64_MAX, INT64_MIN
 from resonate.protocol.records import Value
 from resonate.sdk.checks import check_unicode
+from resonate.sdk.client import checked
 from resonate.sdk.errors import DecodingError
 from resonate.sdk.exchanges import Exchange
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
 
 D = TypeVar("D")
+G = TypeVar("G", bound="Page")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,45 @@ def ask(shared: Shared, kind: Callable[[rq.Head, D], rq.Request], data: D) -> Ex
     """
     client = shared.client
     return (yield client.ask(kind(client.head(), data)))
+
+
+def answered(shared: Shared, kind: Callable[[rq.Head, D], rq.Request], data: D) -> Exchange[Any]:
+    """Send one request; what comes of it is the data of its answer, unless it was refused."""
+    item = yield from ask(shared, kind, data)
+    return checked(item.answers[0]).data
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+class Page(Protocol):
+    """One page of a search; ``cursor`` asks for the next one, and is None on the last."""
+
+    @property
+    def cursor(self) -> str | None:
+        """Return what the next search begins with."""
+
+
+def pages(search: Callable[[str | None], G]) -> Iterator[G]:
+    """Yield all pages of a search, each when it is needed; ``search`` takes a cursor."""
+    cursor: str | None = None
+    while True:
+        page = search(cursor)
+        yield page
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def awaited_pages(search: Callable[[str | None], Awaitable[G]]) -> AsyncIterator[G]:
+    """As ``pages``, for an event loop."""
+    cursor: str | None = None
+    while True:
+        page = await search(cursor)
+        yield page
+        cursor = page.cursor
+        if cursor is None:
+            return
 
 
 # --- checks ---------------------------------------------------------------------------------------

@@ -103,7 +103,6 @@ class Harness:
     ) -> None:
         """End everything, and forget it."""
         logging.getLogger("resonate").removeHandler(self._log)
-        self._log.muted = True
         with self._log.muting():
             self._end()
 
@@ -365,7 +364,6 @@ class _Log(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
-        self.muted = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
