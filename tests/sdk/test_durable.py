@@ -18,6 +18,7 @@ from resonate.errors import (
     NotStartedError,
     RemoteError,
     ResonateCanceledError,
+    ResonateStoreError,
     ResonateTimedoutError,
 )
 from resonate.retry_policies import Constant, Never
@@ -409,12 +410,83 @@ def test_a_thread_that_waits_beside_its_function_loses_nothing(local, body, orde
     assert handle.result(5) == ["a", "b"]
 
 
-def test_an_async_function_makes_no_operations_on_threads(local):
+@pytest.mark.parametrize("made", ["before", "there"])
+def test_an_async_function_makes_no_operations_on_threads(local, made):
     async def body(ctx):
-        await asyncio.to_thread(ctx.run(leaf, 1).result)
+        def block(operation):
+            return (operation or ctx.run(leaf, 1)).result()
+
+        await asyncio.to_thread(block, ctx.run(leaf, 1) if made == "before" else None)
 
     with pytest.raises(RuntimeError, match="made an operation on another thread"):
         call(local, body)
+
+
+def test_an_async_function_that_would_block_begins_nothing(local):
+    async def body(ctx):
+        try:
+            ctx.sleep(10).result()
+        except RuntimeError as error:
+            return str(error)
+
+    assert call(local, body).startswith("result() would block every async function")
+    assert list(local.promises.search_all(id_prefix="id.")) == []
+
+
+def test_more_threads_than_usual_may_wait_for_a_time(local):
+    def works(ctx, number):
+        return ctx.run(leaf, number).result(timeout=20)
+
+    def body(ctx):
+        return [each.result() for each in [ctx.begin_run(works, n).result() for n in range(70)]]
+
+    assert call(local, body, timeout=15) == list(range(70))
+
+
+def test_a_wait_that_timed_out_does_so_once(local):
+    """The function keeps its thread: a replay would find the step settled."""
+
+    def body(ctx):
+        late = ctx.promise(id="late").result()
+        try:
+            found = late.result(timeout=0.1)
+        except TimeoutError:
+            found = ctx.run(leaf, "fallback").result()
+        local.promises.resolve("late", data='"late"')
+        ctx.sleep(0.3).result()
+        return [found, late.result()]
+
+    assert call(local, body) == ["fallback", "late"]
+
+
+def test_what_the_server_refuses_outright_is_raised(local):
+    def body(ctx):
+        codes = []
+        for options in [{"id": "x" * 5000}, {"id": "id"}, {"tags": {"k": "x" * 70_000}}]:
+            try:
+                ctx.run(leaf, 1).options(**options).result()
+            except ResonateStoreError as error:
+                codes.append(error.code)
+        return codes
+
+    assert call(local, body) == [400, 400, 400]
+
+
+@pytest.mark.parametrize("again", [0, 0.3])
+def test_what_was_cancelled_may_be_awaited_again(local, again):
+    async def body(ctx):
+        promise = await ctx.begin_rpc("nobody").options(target="nowhere")
+        try:
+            async with asyncio.timeout(0.1):
+                await promise
+        except TimeoutError:
+            await asyncio.sleep(again)
+        try:
+            await promise
+        except ResonateCanceledError:
+            return "canceled"
+
+    assert call(local, body) == "canceled"
 
 
 def test_other_input_may_arrive_while_a_step_is_awaited(local):
@@ -495,6 +567,49 @@ def test_a_local_step_whose_await_was_cancelled_leaves_nothing_behind(local, ste
     local.promises.resolve("human", data="5")
     assert handle.result(5) == 5
     assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
+def test_a_workflow_that_was_lost_while_it_was_suspended_is_not_resumed(remote, group):
+    """What goes on by itself in it wanted the task back, which another worker had."""
+    go = {"first": threading.Event(), "second": threading.Event()}
+
+    def worker(name):
+        async def body(ctx):
+            async def beside():
+                while not (name == "first" and go["beside"].is_set()):  # noqa: ASYNC110  # a thread sets it
+                    await asyncio.sleep(0.01)
+                await ctx.run(leaf, "beside")
+
+            task = asyncio.create_task(beside())
+            for number in range(2):
+                await (await ctx.promise(id=f"{group}{number}"))
+            task.cancel()
+            return name
+
+        found = remote(concurrency=1)
+        found.register(body, name="body")
+        found.register(lambda ctx: go[name].wait(20), name="busy")
+        return found
+
+    go["beside"] = threading.Event()
+    first, second = worker("first"), worker("second")
+    handle = first.begin_run(group, "body")
+    ours = [each._shared.client for each in (first, second)]
+    until(lambda: len(ours[0]._worker._suspensions) == 1)
+    first.begin_run(group + "busy", "busy")
+    until(lambda: ours[0]._worker._running == 1)
+    second.start()
+    first.promises.resolve(f"{group}0")
+    until(lambda: ours[1]._worker is not None and len(ours[1]._worker._suspensions) == 1)
+    go["beside"].set()
+    until(lambda: len(ours[0]._worker._suspensions) == 0)
+    second.begin_run(group + "busy too", "busy")
+    until(lambda: ours[1]._worker._running == 1)
+    go["first"].set()
+    first.promises.resolve(f"{group}1")
+    until(handle.done)
+    go["second"].set()
+    assert handle.result(0) in ("first", "second")
 
 
 def test_an_error_in_a_task_group_cancels_the_others(local):

@@ -49,6 +49,7 @@ class Attempt:
         self.call = self._called(frame.call)
         self.children: dict[str, Step] = {}
         self.waiters: dict[Waiter, None] = {}
+        self.timed_out = False  # a wait: a replay would not know, and find the step settled
         self.thread: int | None = None  # that runs the body, if it is not on the loop
         self.gone: BaseException | None = None
         self.closed = False
@@ -107,10 +108,12 @@ class Attempt:
             self._active = False
             self.workflow.fall()
 
-    def unwind(self) -> None:
-        """Its threads are let go, if it rests: what they still do does not count."""
-        if self.gone is None and not self._active:
-            self._end(Unwound())
+    def unwind(self) -> bool:
+        """Let its threads go, if it rests: what they still do does not count."""
+        if self.gone is not None or self._active or self.timed_out:
+            return False
+        self._end(Unwound())
+        return True
 
     def finish(self) -> None:
         """It has ended: what it still does does not count; with the lock held."""
@@ -161,6 +164,8 @@ class Attempt:
     def next_id(self) -> str:
         """Return the id of the next operation, in the order in which they are made."""
         self.must_count()
+        if self.is_coroutine:
+            _hold_on_loop(self.frame.id)
         return self._lane.current().next_id()
 
     def begin(self, operation: Operation[Any]) -> Step:
@@ -187,12 +192,16 @@ class Attempt:
 
     # --- waiting ----------------------------------------------------------------------------------
 
+    def may_block(self) -> None:
+        """Raise RuntimeError where waiting would hold up the loop of async functions."""
+        if in_async_function():
+            raise RuntimeError("result() would block every async function: use `await`")
+
     def block(self, step: Step, timeout: float | None = None) -> None:
         """Wait on this thread until the step is settled."""
-        if in_async_function():
-            if not step.settled:
-                raise RuntimeError("result() would block every async function: use `await`")
+        if step.settled and not step.abandoned:
             return
+        self.may_block()
         waiter = Waiter(self)
         with self.workflow.lock:
             if self.gone is not None:

@@ -67,11 +67,12 @@ class GeneratorBody:
 
     def _answer(self, asked: Any) -> Send | None:
         """Return how it goes on; None when it waits and is advanced later."""
-        try:
-            outcome = self._within(asked.yielded, self._attempt)
-        except AttributeError:
+        yielded = getattr(asked, "yielded", None)
+        if yielded is None:
             text = f"yield an operation of the context, not {type(asked).__name__}"
             return functools.partial(self._body.throw, TypeError(text))
+        try:
+            outcome = self._within(yielded, self._attempt)
         except BaseException as error:  # noqa: BLE001  # of the operation: the body may catch it
             return functools.partial(self._body.throw, error)
         if not isinstance(outcome, Step):

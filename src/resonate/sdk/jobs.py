@@ -1,6 +1,7 @@
 """Jobs: what runs for one task, on threads of the pool and on the loop of async functions.
 
-A task has at most so many threads, however many steps it begins: further jobs wait for one.
+A task has at most so many threads, however many steps it begins: further jobs wait for one, unless
+all threads wait for these jobs.
 """
 
 from __future__ import annotations
@@ -65,10 +66,19 @@ class Jobs:
         if not running:
             self._idle()
 
+    def run_one_more(self) -> None:
+        """Run what waits for a thread although there are many: the others wait for it."""
+        with self._lock:
+            if self._waiting:
+                self._begin()
+
     def _run_next(self) -> None:
         if self._waiting and self._threads < _THREADS_MAX:
-            self._threads += 1
-            self._to_thread(functools.partial(self._run, self._waiting.popleft()))
+            self._begin()
+
+    def _begin(self) -> None:
+        self._threads += 1
+        self._to_thread(functools.partial(self._run, self._waiting.popleft()))
 
     def _run(self, job: Callable[[], None]) -> None:
         try:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _WAKE_MS = 60_000
 _CALLBACK = "promise.register_callback"
+_INVALID = 400
 _LOST = (404, 409)
 Written = Callable[[PromiseRecord], None]
 
@@ -95,15 +96,18 @@ class Lease:
             self._workflow.lose()
             return
         answer = item.answers[0]
-        if answer.status != 200:
+        if answer.status not in (200, _INVALID):
             self._refused(answer.status, answer.data)
             return
-        inner = answer.data.action
-        if inner.head.status == 200:
-            done(_record(inner.data))
+        status, data = answer.status, answer.data
+        if status == 200:
+            inner = answer.data.action
+            status, data = inner.head.status, inner.data
+        if status == 200:
+            done(_record(data))
         else:
             now = int(self._host.machine.time() * 1000)
-            done(_refusal(action, inner.head.status, str(inner.data), now))
+            done(_refusal(action, status, str(data), now))
         self._workflow.check()
 
     def _refused(self, status: int, text: Any) -> None:

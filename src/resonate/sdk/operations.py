@@ -200,6 +200,7 @@ class Operation(Generic[T]):
 
         ``timeout`` in seconds raises TimeoutError; None waits for ever.
         """
+        self._attempt.may_block()
         step = self._begin()
         if not self._request.handle:
             self._attempt.block(step, timeout)

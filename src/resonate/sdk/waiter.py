@@ -53,7 +53,7 @@ class Waiter:
             if self._attempt.gone is not None:
                 raise self._attempt.gone
             if not self._wake.is_set():
-                self._given_up = True
+                self._given_up = self._attempt.timed_out = True
                 self._attempt.rise()
                 raise TimeoutError("the step was not settled in time")
 
@@ -68,13 +68,14 @@ class Waiter:
         self._attempt.rise()
         return self._wake.set
 
-    def let_go(self) -> None:
+    def let_go(self) -> bool:
         """Take the threads of its function off, if all may be; with the lock held."""
         waiters = self._attempt.waiters
-        if any(each.main for each in waiters) and all(
-            each in self._workflow.patient for each in waiters
-        ):
-            self._attempt.unwind()
+        return (
+            any(each.main for each in waiters)
+            and all(each in self._workflow.patient for each in waiters)
+            and self._attempt.unwind()
+        )
 
     def end(self) -> None:
         """Wake the thread: what it waits for does not count any more."""

@@ -190,7 +190,7 @@ class Worker:
 
     def _start(self, execution: Execution) -> None:
         workflow = self._suspensions.get(execution.of)
-        if workflow is not None:
+        if workflow is not None and not workflow.over:
             self._resume(workflow, execution)
             return
         self._occupy(execution)
@@ -380,8 +380,11 @@ class Worker:
 
     def _lost(self, execution: Execution) -> None:
         self._forget(execution)
-        if execution.workflow is not None and not self._draining:
-            self._ask_how(execution.workflow)
+        workflow = execution.workflow
+        if workflow is not None and self._suspensions.get(execution.of) is workflow:
+            self._suspensions.take(execution.of)
+        if workflow is not None and not self._draining:
+            self._ask_how(workflow)
 
     def _forget(self, execution: Execution) -> None:
         if self._held.get(execution.id) is execution:

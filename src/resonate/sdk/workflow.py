@@ -187,16 +187,19 @@ class Workflow:
         """Write how a function of this process ended; what it counted is given back."""
         with self.lock:
             self.fall()
-            assert step.record is not None, "it was created before its function began"
-            now = int(self.host.machine.time() * 1000)
-            ours = replace(step.record, state=ended[0], value=ended[1], settled_at=now)
-            settle = rq.PromiseSettleData(step.id, *ended)
-            early = ours.timeout_at - now > _OPTIMISM_MS
-            confirmed = functools.partial(self._confirmed, step, ours)
-            self.lease.write(rq.FenceSettle(settle, {}), confirmed)
-            after = self._settle(step, ours) if early else []
+            after = [] if step.canceled else self._write_local(step, ended)
         carry_out(after)
         self.check()
+
+    def _write_local(self, step: Step, ended: Ended) -> list[After]:
+        assert step.record is not None, "it was created before its function began"
+        now = int(self.host.machine.time() * 1000)
+        ours = replace(step.record, state=ended[0], value=ended[1], settled_at=now)
+        settle = rq.PromiseSettleData(step.id, *ended)
+        confirmed = functools.partial(self._confirmed, step, ours)
+        self.lease.write(rq.FenceSettle(settle, {}), confirmed)
+        early = ours.timeout_at - now > _OPTIMISM_MS
+        return self._settle(step, ours) if early else []
 
     def _confirmed(self, step: Step, ours: PromiseRecord, record: PromiseRecord) -> None:
         if step.settled and (record.state, record.value) != (ours.state, ours.value):
@@ -223,9 +226,11 @@ class Workflow:
         self.check()
 
     def _cancel(self, step: Step, error: BaseException) -> list[After]:
-        if self.over or step.settled or step.canceled:
+        if self.over or step.canceled or (step.settled and not step.abandoned):
             return []
         step.canceled = True
+        if step.settled:
+            return []  # a replay has come to where the first run cancelled it
         after: list[After] = []
         frame = self._frames.get(step.id)
         if frame is not None:
@@ -241,7 +246,7 @@ class Workflow:
     def watch(self, step: Step, watcher: Watcher) -> bool:
         """Call ``watcher`` when the step is settled; False when it is already."""
         with self.lock:
-            if step.settled and not step.abandoned:
+            if step.settled and (step.canceled or not step.abandoned):
                 return False
             step.watchers.append(watcher)
             if not step.settled:
@@ -264,17 +269,18 @@ class Workflow:
             if self._outcome is not None:
                 self._deliver()
             elif self.jobs.waiting and self._active <= self.jobs.waiting:
-                self.let_go()
+                if not self.let_go():
+                    self.jobs.run_one_more()
             elif self._active > 0 or not self.lease.held:
                 self._listen_later()
             elif self._awaited:
                 self._watch_own()
                 self.lease.suspend(list(self._awaited))
 
-    def let_go(self) -> None:
-        """Let the threads go that wait; with the lock held."""
-        for waiter in list(self.patient):
-            waiter.let_go()
+    def let_go(self) -> bool:
+        """Let the threads go that wait, tell whether any could be; with the lock held."""
+        found = [waiter.let_go() for waiter in list(self.patient)]
+        return any(found)
 
     def _watch_own(self) -> None:
         """Hear of the end of the promise itself, where functions may go on while it is suspended.
