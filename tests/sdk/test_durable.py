@@ -489,6 +489,39 @@ def test_what_was_cancelled_may_be_awaited_again(local, again):
     assert call(local, body) == "canceled"
 
 
+def takes_in_turn(ctx, number):
+    promises = [ctx.begin_rpc("leaf", each).result() for each in range(number)]
+    ctx.get_dependency("ended").wait(20)
+    return [each.result() for each in promises]
+
+
+def yields_in_turn(ctx, number):
+    promises = []
+    for each in range(number):
+        promises.append((yield ctx.begin_rpc("leaf", each)))
+    ctx.get_dependency("ended").wait(20)
+    results = []
+    for each in promises:
+        results.append((yield each))
+    return results
+
+
+@pytest.mark.parametrize("body", [takes_in_turn, yields_in_turn])
+def test_results_that_are_taken_in_turn_do_not_cost_a_round_trip_each(remote, proxy, group, body):
+    ended = threading.Event()
+    worker = remote(proxy.url, dependencies={"ended": ended})
+    worker.register(leaf)
+    worker.register(body, name="body")
+    worker.start()
+    handle = worker.begin_rpc(group, "body", 100)
+    query = {"id_prefix": f"{group}.", "state": "resolved", "limit": 1000}
+    until(lambda: len(worker.promises.search(**query).promises) == 100)
+    ended.set()
+    assert handle.result(20) == list(range(100))
+    assert proxy.kinds["task.suspend"] <= 20
+    assert proxy.kinds["promise.get"] <= 200
+
+
 def test_other_input_may_arrive_while_a_step_is_awaited(local):
     async def body(ctx):
         async def other():
@@ -759,7 +792,10 @@ def test_code_that_asks_for_another_step_is_told_apart(make, remote, group, monk
     assert handle.result(20) == 5
 
 
-def test_code_that_leaves_a_recorded_step_out_is_noticed(make, remote, group, monkeypatch, caplog):
+@pytest.mark.parametrize("nested", [False, True])
+def test_code_that_leaves_a_recorded_step_out_is_noticed(
+    remote, group, monkeypatch, caplog, nested
+):
     monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
     whole = [True]
 
@@ -770,11 +806,15 @@ def test_code_that_leaves_a_recorded_step_out_is_noticed(make, remote, group, mo
             yield promise
         return "ended"
 
+    def outer(ctx):
+        return (yield ctx.run(body))
+
     worker = remote()
-    worker.register(body, name="body")
+    worker.register(outer if nested else body, name="body")
     worker.start()
     handle = worker.begin_rpc(group, "body")
-    until(lambda: list(worker.promises.search_all(id_prefix=f"{group}.2", state="resolved")))
+    recorded = f"{group}.1.2" if nested else f"{group}.2"
+    until(lambda: list(worker.promises.search_all(id_prefix=recorded, state="resolved")))
     until(lambda: not worker._shared.client._worker._held)
     whole.append(False)
     worker.promises.resolve(f"{group}-human")
@@ -966,11 +1006,15 @@ def test_cancel_leaves_what_a_detached_call_has_begun_alone(local):
     assert {states["id.2"], states["id.2.1"], states["id.3"]} == {"rejected_canceled"}
 
 
-def test_cancel_reaches_children_with_ids_of_their_own(make):
+@pytest.mark.parametrize("kind", ["rpc", "run"])
+def test_cancel_reaches_children_with_ids_of_their_own(make, kind):
     local = make(Resonate.local(ttl=1))
 
     async def body(ctx):
-        await ctx.begin_rpc("nobody").options(id="own", target="nowhere")
+        if kind == "rpc":
+            await ctx.begin_rpc("nobody").options(id="own", target="nowhere")
+        else:
+            await ctx.begin_run(sleeps).options(id="own")
         await asyncio.sleep(30)
 
     local.register(body, name="body")

@@ -145,8 +145,12 @@ def test_a_name_means_its_highest_version_that_is_known_else_the_first(registry)
     assert registry.callee("elsewhere") == Callee("elsewhere", 1)
 
 
-def test_a_function_has_its_own_version_whatever_is_asked_for(local, registry):
-    assert registry.callee(f) == registry.callee(f, 3) == Callee("f", 1, f)
+def test_a_function_means_its_own_version_unless_another_is_asked_for(local, registry):
+    assert registry.callee(f) == registry.callee(f, 1) == Callee("f", 1, f)
+    assert registry.callee(f, 3) == registry.callee_here(f, 3) == Callee("f", 3, g)
+    assert registry.callee(f, 2) == Callee("f", 2)
+    with pytest.raises(VersionNotFoundError, match="version 2 not found"):
+        registry.callee_here(f, 2)
     registered = local.register(f)
     assert registry.callee(registered) == registry.callee_here(registered) == Callee("f", 1, f)
 

@@ -214,15 +214,14 @@ class Frame:
                 return
             attempt.finish()
             self.workflow.rise()  # until how it ended is written
-        if self._step is not None:
-            self.workflow.settle_local(self._step, ended)
-            return
-        left = self.workflow.unasked()
-        if left and self._number == 1:
+        left = self.workflow.unasked(self.id)
+        if left is not None and self._number == 1:
             self.workflow.give_back(
-                f"its function ended without asking for the recorded step {left[0]}:"
+                f"function {self.id} ended without asking for the recorded step {left}:"
                 " the code has changed in a way that its history does not allow",
                 logging.ERROR,
             )
-            return
-        self.workflow.ended(ended)
+        elif self._step is not None:
+            self.workflow.settle_local(self._step, ended)
+        else:
+            self.workflow.ended(ended)

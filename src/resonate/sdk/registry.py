@@ -94,9 +94,9 @@ class Registry:
     def callee(self, func: Func, version: int = 0) -> Callee:
         """Return what is called, wherever that is; a name need not be known here.
 
-        ``version`` goes with a name, 0 meaning the highest that is known, else 1; a function object
-        has its own. Raises TypeError and ValueError for what is neither, FunctionNotFoundError for
-        an object that is not registered.
+        ``version`` 0 means that of a function object, and with a name the highest that is known,
+        else 1. Raises TypeError and ValueError for what is neither, FunctionNotFoundError for an
+        object that is not registered.
         """
         if isinstance(func, str):
             check_text("func", func)
@@ -107,16 +107,17 @@ class Registry:
         entry = self.of(func)
         if entry is None:
             raise FunctionNotFoundError(getattr(func, "__name__", repr(func)))
-        return Callee(entry.name, entry.version, entry.func)
+        if version in (0, entry.version):
+            return Callee(entry.name, entry.version, entry.func)
+        other = self.find(entry.name, version)
+        return Callee(entry.name, version, None if other is None else other.func)
 
     def callee_here(self, func: Func, version: int = 0) -> Callee:
         """Return what is called in this process; raises as ``callee``, and for unknown names."""
-        if not isinstance(func, str):
-            return self.callee(func)
-        check_text("func", func)
-        entry = self.find(func, version)
+        callee = self.callee(func, version)
+        entry = self.find(callee.name, version if isinstance(func, str) else callee.version)
         if entry is None:
-            raise self._unknown(func, version)
+            raise self._unknown(callee.name, version)
         return Callee(entry.name, entry.version, entry.func)
 
     def _unknown(self, name: str, version: int) -> FunctionNotFoundError:

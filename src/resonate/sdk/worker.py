@@ -354,7 +354,7 @@ class Worker:
             return
         cancels: list[rq.Request] = [
             rq.PromiseSettle(self._head(), rq.PromiseSettleData(each, "rejected_canceled"))
-            for each in workflow.begun_elsewhere()
+            for each in workflow.unfinished()
         ]
         if cancels:
             self._put(Item(cancels, _ignore, self._ttl / 1000))
@@ -366,7 +366,7 @@ class Worker:
             if item.error is None and item.answers[0].status == 200:
                 self._ended_elsewhere(workflow, item.answers[0].data.promise.state)
 
-        if workflow.begun_elsewhere():
+        if workflow.unfinished():
             get = rq.PromiseGet(self._head(), rq.IdData(workflow.id))
             self._put(Item([get], done, self._ttl / 1000))
 

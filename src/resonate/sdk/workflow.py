@@ -125,22 +125,25 @@ class Workflow:
             record = self._known.get(step_id)
             return record is not None and record.state not in ("pending", "resolved")
 
-    def begun_elsewhere(self) -> list[str]:
-        """Return the attached steps that others settle and that are not known to have ended."""
+    def unfinished(self, *, here: bool = True) -> list[str]:
+        """Return the attached steps that are not known to have ended; ``here``: local ones, too."""
         with self.lock:
             return [
                 step.id
                 for step in self._steps.values()
-                if step.plan.attached and step.plan.call is None and not step.settled
+                if step.plan.attached and not step.settled and (here or step.plan.call is None)
             ]
 
-    def unasked(self) -> list[str]:
-        """Return the recorded steps of the task's own function that it has not asked for."""
+    def unasked(self, function: str) -> str | None:
+        """Return a recorded step that the function of that id has not asked for, or None."""
         with self.lock:
-            return sorted(
-                each.id
-                for each in self._known.values()
-                if each.tags.get(PARENT) == self.id and each.tags.get(STEP, RETRY) != RETRY
+            return min(
+                (
+                    each.id
+                    for each in self._known.values()
+                    if each.tags.get(PARENT) == function and each.tags.get(STEP, RETRY) != RETRY
+                ),
+                default=None,
             )
 
     def learn(self, records: Iterable[PromiseRecord]) -> list[After]:
