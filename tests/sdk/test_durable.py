@@ -792,34 +792,37 @@ def test_code_that_asks_for_another_step_is_told_apart(make, remote, group, monk
     assert handle.result(20) == 5
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_code_that_leaves_a_recorded_step_out_is_noticed(
-    remote, group, monkeypatch, caplog, nested
-):
+@pytest.mark.parametrize("kind", ["own", "nested", "remote"])
+def test_code_that_leaves_a_recorded_step_out_is_noticed(remote, group, monkeypatch, caplog, kind):
     monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
     whole = [True]
 
     def body(ctx):
         promise = yield ctx.promise(id=f"{group}-human")
-        if whole[-1]:
+        if whole[-1] and kind == "remote":
+            yield ctx.begin_rpc("nobody").options(target="nowhere")
+        elif whole[-1]:
             yield ctx.run(leaf, 1)
-            yield promise
+        yield promise
         return "ended"
 
     def outer(ctx):
         return (yield ctx.run(body))
 
     worker = remote()
-    worker.register(outer if nested else body, name="body")
+    worker.register(outer if kind == "nested" else body, name="body")
     worker.start()
     handle = worker.begin_rpc(group, "body")
-    recorded = f"{group}.1.2" if nested else f"{group}.2"
-    until(lambda: list(worker.promises.search_all(id_prefix=recorded, state="resolved")))
+    recorded = f"{group}.1.2" if kind == "nested" else f"{group}.2"
+    until(lambda: list(worker.promises.search_all(id_prefix=recorded)))
     until(lambda: not worker._shared.client._worker._held)
     whole.append(False)
     worker.promises.resolve(f"{group}-human")
-    until(lambda: any("without asking for the recorded step" in each for each in caplog.messages))
+    text = f"ended without asking for the recorded step {recorded}"
+    until(lambda: any(text in each for each in caplog.messages))
     whole.append(True)
+    if kind == "remote":
+        worker.promises.resolve(recorded)
     assert handle.result(20) == "ended"
 
 

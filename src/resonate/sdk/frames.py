@@ -216,12 +216,8 @@ class Frame:
             self.workflow.rise()  # until how it ended is written
         left = self.workflow.unasked(self.id)
         if left is not None and self._number == 1:
-            self.workflow.give_back(
-                f"function {self.id} ended without asking for the recorded step {left}:"
-                " the code has changed in a way that its history does not allow",
-                logging.ERROR,
-            )
+            self.workflow.give_back_for(self.id, left)
         elif self._step is not None:
             self.workflow.settle_local(self._step, ended)
         else:
-            self.workflow.ended(ended)
+            self.workflow.ended(ended, whole=self._number == 1)

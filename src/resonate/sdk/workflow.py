@@ -32,8 +32,10 @@ from resonate.sdk.errors import DivergenceError, LeaseLostError
 from resonate.sdk.host import Host
 from resonate.sdk.jobs import Jobs
 from resonate.sdk.lease import Lease
+from resonate.sdk.sender import Item
 from resonate.sdk.steps import (
     ABANDONED,
+    DETACHED,
     LEASE,
     RETRY,
     STEP,
@@ -77,6 +79,7 @@ class Workflow:
         self._awaited: dict[str, Step] = {}
         self._active = 0
         self._outcome: Ended | None = None
+        self._replayed = execution.version > 1
         self._listening = False
         self._watched = False
 
@@ -351,6 +354,14 @@ class Workflow:
         self.host.released(execution)
         self.lose()
 
+    def give_back_for(self, function: str, step_id: str) -> None:
+        """Stop: a function has ended without a step that is recorded."""
+        self.give_back(
+            f"function {function} ended without asking for the recorded step {step_id}:"
+            " the code has changed in a way that its history does not allow",
+            logging.ERROR,
+        )
+
     def _idle(self) -> None:
         """Nothing runs: what was lost leaves its slot."""
         if self.over:
@@ -367,12 +378,45 @@ class Workflow:
         """Tell whether the function that the task is for has ended."""
         return self._outcome is not None
 
-    def ended(self, outcome: Ended) -> None:
-        """The function that the task is for has ended; all that it wrote is still to arrive."""
+    def ended(self, outcome: Ended, *, whole: bool) -> None:
+        """The function that the task is for has ended; all that it wrote is still to arrive.
+
+        ``whole``: it asked for everything that is recorded, which is made sure of after a replay.
+        """
+        if whole and self._replayed:
+            self._look_for_unasked(outcome)
+        else:
+            self._take_outcome(outcome)
+
+    def _take_outcome(self, outcome: Ended) -> None:
         with self.lock:
             self.fall()
             self._outcome = outcome
         self.check()
+
+    def _look_for_unasked(self, outcome: Ended) -> None:
+        """Look for children that others settle, which a lease does not bring, and go on for it."""
+        data = rq.PromiseSearchData(state="pending", id_prefix=f"{self.id}.")
+        search = rq.PromiseSearch(self.host.head(), data)
+        self.host.put(Item([search], functools.partial(self._looked, outcome), None))
+
+    def _looked(self, outcome: Ended, item: Item) -> None:
+        answer = None if item.error is not None else item.answers[0]
+        found = [] if answer is None or answer.status != 200 else answer.data.promises
+        with self.lock:
+            left = [each.id for each in found if self._is_unasked(each)]
+        if left:
+            self.give_back_for(self.id, left[0])
+        else:
+            self._take_outcome(outcome)
+
+    def _is_unasked(self, record: PromiseRecord) -> bool:
+        return (
+            record.id not in self._steps
+            and record.tags.get(PARENT) == self.id
+            and record.tags.get(STEP, RETRY) != RETRY
+            and DETACHED not in record.tags
+        )
 
     def _deliver(self) -> None:
         if self.lease.held:
