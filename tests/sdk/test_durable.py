@@ -422,6 +422,18 @@ def test_an_async_function_makes_no_operations_on_threads(local, made):
         call(local, body)
 
 
+@pytest.mark.parametrize("seconds", [10**400, float("inf"), timedelta.max])
+def test_a_sleep_beyond_all_clocks_lasts_as_long_as_its_function(local, seconds):
+    def body(ctx):
+        yield ctx.sleep(seconds)
+
+    local.register(body, name="body")
+    local.start()
+    local.begin_rpc("id", "body")
+    (sleeping,) = until(lambda: list(local.promises.search_all(id_prefix="id.")))
+    assert sleeping.timeout == local.promises.get("id").timeout
+
+
 def test_an_async_function_that_would_block_begins_nothing(local):
     async def body(ctx):
         try:

@@ -188,6 +188,7 @@ class Attempt:
             if step.plan.attached:
                 self.children[step_id] = step
             self.journal.begun(step)
+            self.rest_if_waiting()
             return step
 
     # --- waiting ----------------------------------------------------------------------------------

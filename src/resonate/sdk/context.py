@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from msgspec import Struct
 
+from resonate.protocol.limits import INT64_MAX
 from resonate.sdk.function import Registrable
 from resonate.sdk.logger import Logger
 from resonate.sdk.operations import Operation, OperationOptions, Promise, Ready, Request
@@ -253,7 +254,7 @@ class Context:
             raise TypeError(f"secs must be `float`, got {type(secs).__name__}")
         if not seconds >= 0:
             raise ValueError("secs must be greater than or equal to zero")
-        options = OperationOptions(timeout=float(seconds))
+        options = OperationOptions(timeout=float(min(seconds, INT64_MAX)))
         attempt = self._running()
         return Operation(attempt, attempt.next_id(), Request("sleep"), options)
 

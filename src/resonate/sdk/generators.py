@@ -29,6 +29,7 @@ class GeneratorBody:
         self._workflow = attempt.workflow
         self._body = body
         self._advancing = False
+        self._closed = False
 
     def advance(self, send: Send) -> None:
         """Run it until it waits for something, ends, or does not count any more."""
@@ -103,6 +104,10 @@ class GeneratorBody:
         return act(*args) if span is None else span.within(act, *args)
 
     def _close(self) -> None:
+        with self._workflow.lock:
+            closed, self._closed = self._closed, True
+        if closed:
+            return
         try:
             self._body.close()
         except BaseException:  # user code on its way out: nobody waits for it
