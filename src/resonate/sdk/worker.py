@@ -36,18 +36,16 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk import codec
+from resonate.sdk.beginning import begin
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateError
 from resonate.sdk.execution import Ended, Execution, Invocation
-from resonate.sdk.frames import Frame
 from resonate.sdk.machine import Machine
 from resonate.sdk.processes import Processes
 from resonate.sdk.pulse import Pulse
 from resonate.sdk.registry import Registry
-from resonate.sdk.retry_tags import policy_of
 from resonate.sdk.sender import Item
 from resonate.sdk.settling import Settling
-from resonate.sdk.steps import Call
 from resonate.sdk.suspensions import Suspensions
 from resonate.sdk.workflow import Workflow
 
@@ -217,31 +215,7 @@ class Worker:
         if entry is None:
             self._post(self._leave, execution, invocation)
             return
-        promise = execution.promise
-        call = Call(
-            entry.func,
-            tuple(invocation.args),
-            invocation.kwargs,
-            entry.version,
-            policy_of(promise.tags, entry),
-            entry.non_retryable,
-            self.encoder,
-            read=True,
-            process=entry.process,
-        )
-        workflow = execution.workflow = Workflow(execution, self, execution.preload)
-        frame = Frame(
-            workflow,
-            execution.id,
-            call,
-            parent=None,
-            tags=promise.tags,
-            timeout_at=promise.timeout_at,
-        )
-        workflow.enter(frame)
-        frame.start()
-        if execution.lost:  # while it was read
-            workflow.lose()
+        begin(execution, invocation, entry, self)
 
     def _leave(self, execution: Execution, invocation: Invocation) -> None:
         self._warn_unknown(invocation)
