@@ -8,9 +8,7 @@ PUT begins the report and may be repeated: its id is that of the URL. GET tells 
 calls of Resonate wait for the server, so the endpoints are plain `def`, which Starlette runs on
 threads, not on its event loop.
 
-With FastAPI everything is the same but the routes: write `app = FastAPI(lifespan=lifespan)`,
-`@app.put("/reports/{name}", status_code=202)`, and `def begin(name: str, pages: int)`, which
-returns a dict.
+fastapi_app.py is the same with FastAPI, on the event loop.
 """
 
 from __future__ import annotations

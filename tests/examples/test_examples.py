@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import importlib.util
 import json
@@ -36,7 +37,9 @@ def load(monkeypatch):
 
     yield loaded_as
     for module in loaded:
-        module.resonate.stop(0)
+        stopping = module.resonate.stop(0)
+        if stopping is not None:  # that of an AsyncResonate
+            asyncio.run(stopping)
 
 
 @pytest.fixture
@@ -139,15 +142,19 @@ def ask(port, method, body=None, path="/"):
         connection.close()
 
 
-def test_web(load):
-    web = load("web")
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [("web", {"state": "unknown"}), ("fastapi_app", {"detail": "no such report"})],
+)
+def test_web_with_starlette_and_fastapi(load, name, unknown):
+    web = load(name)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(web.app, port=port, log_config=None))
     serving = threading.Thread(target=server.run)
     serving.start()
     try:
         until(lambda: server.started)
-        assert json.loads(ask(port, "GET", path="/reports/july")) == {"state": "unknown"}
+        assert json.loads(ask(port, "GET", path="/reports/july")) == unknown
         for _ in range(2):  # the second changes nothing
             begun = ask(port, "PUT", path="/reports/july?pages=2")
             assert json.loads(begun) == {"id": "report-july"}

@@ -56,29 +56,23 @@ def children(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_two_programs_of_the_readme_run(children, tmp_path):
-    worker, caller = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    ship = """
-@resonate.register
-def ship(ctx, customer):
-    print("shipping to", customer, flush=True)
-
-
-resonate.run_until_signal()
-"""
-    assert "\n\nresonate.run_until_signal()\n" in worker
-    worker = worker.replace("86_400", "0.1").replace("\nresonate.run_until_signal()\n", ship)
-    (tmp_path / "worker.py").write_text(worker)
-    (tmp_path / "caller.py").write_text(caller.replace("handle.result()", "print(handle.result())"))
+def test_the_three_programs_of_the_readme_run(children, tmp_path):
+    names = ("worker", "caller", "approve")
+    blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    for name, text in zip(names, blocks, strict=True):
+        (tmp_path / f"{name}.py").write_text(text.replace("sleep(5)", "sleep(0.1)"))
     url = children.server(durable=False).url
-    asked = children.spawn("caller", tmp_path / "caller.py", RESONATE_URL=url)
-    working = children.spawn("worker", tmp_path / "worker.py", RESONATE_URL=url)
-    human = Resonate.remote(url, group="people")
+    asked, working = (
+        children.spawn(name, tmp_path / f"{name}.py", RESONATE_URL=url)
+        for name in ("caller", "worker")
+    )
+    anybody = Resonate.remote(url, group="people")
     try:
-        found = until(lambda: list(human.promises.search_all(id_prefix="order-4711.2")))
-        human.promises.resolve(found[0].id, data="true")
+        until(lambda: list(anybody.promises.search_all(id_prefix="order-4711.2")))
     finally:
-        human.stop(0)
+        anybody.stop(0)
+    approving = children.spawn("approve", tmp_path / "approve.py", RESONATE_URL=url)
+    assert approving.wait(20) == 0, approving.text
     assert asked.wait(20) == 0, asked.text
     assert asked.text == "receipt of Ada"
     assert working.text == "shipping to Ada"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -240,6 +241,60 @@ async def test_a_signal_ends_the_work():
     os.kill(os.getpid(), signal.SIGTERM)
     await working_until
     assert not working(resonate)
+
+
+async def test_a_second_signal_does_not_wait_for_functions():
+    resonate, cancelled = AsyncResonate.local(), []
+
+    @resonate.register
+    async def forever(ctx):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            cancelled.append(ctx.id)
+
+    before = signal.getsignal(signal.SIGTERM)
+    working_until = asyncio.create_task(resonate.run_until_signal(math.inf))
+    await forever.begin_run("id")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.2)
+    assert not working_until.done()
+    assert cancelled == []
+    assert signal.getsignal(signal.SIGTERM) is not before
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await working_until
+    assert cancelled == ["id"]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not working(resonate)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300])
+async def test_stop_and_result_may_wait_without_end(timeout):
+    resonate = AsyncResonate.local()
+
+    @resonate.register
+    async def short(ctx):
+        await asyncio.sleep(0.2)
+        return "ended"
+
+    handle = await short.begin_run("id")
+    stopping = asyncio.create_task(resonate.stop(timeout))
+    assert await handle.result(timeout) == "ended"
+    await stopping
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [(None, TypeError), ("5", TypeError), (math.nan, ValueError), (-1, ValueError)],
+)
+async def test_a_wrong_timeout_is_refused_before_anything_happens(timeout, error):
+    async with AsyncResonate.local() as resonate:
+        resonate.start()
+        for call in (resonate.stop, resonate.run_until_signal):
+            with pytest.raises(error, match=r"^timeout must be "):
+                await call(timeout)
+        await eventually(lambda: working(resonate))
 
 
 # --- other event loops ----------------------------------------------------------------------------

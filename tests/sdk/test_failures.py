@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import builtins
 import copy
+import datetime as dt
 import inspect
 import json
 import pickle  # only to hold that the errors can be copied by whoever does
+import uuid
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -211,6 +214,79 @@ def test_every_builtin_exception_comes_back_as_an_exception_with_its_text(name):
     found = failures.restore(stored)
     assert isinstance(found, Exception)
     assert not isinstance(found, StopIteration | StopAsyncIteration)
+    assert "m" in str(found)
+
+
+ID = uuid.UUID(int=1)
+BUILTINS = [
+    (KeyError((1, 2)), ((1, 2),)),
+    (KeyError((1, (2, ID))), ((1, [2, str(ID)]),)),
+    (KeyError(b"\xff"), (b"\xff",)),
+    (KeyError(ID), (str(ID),)),
+    (KeyError({1, 2}), ([1, 2],)),
+    (KeyError(dt.date(2026, 1, 1)), ("2026-01-01",)),
+    (KeyError(range(2)), ("range(0, 2)",)),
+    (KeyError(float("nan")), ("nan",)),
+    (LookupError("a", int), ("a", "<class 'int'>")),
+    (ValueError(OutOfStock("pen")), ("0 left of pen",)),
+    (OSError(2, "none", Path("a")), (2, "none")),
+    (UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "bad"), ("utf-8", b"a\xff", 1, 2, "bad")),
+    (UnicodeEncodeError("ascii", "\xe9", 0, 1, "bad"), ("ascii", "\xe9", 0, 1, "bad")),
+    (UnicodeTranslateError("\xe9", 0, 1, "bad"), ("\xe9", 0, 1, "bad")),
+    (SyntaxError("bad", ("f", 1, 1, "x", 1, 2)), ("bad", ("f", 1, 1, "x", 1, 2))),
+]
+
+
+@pytest.mark.parametrize(("error", "arguments"), BUILTINS, ids=range(len(BUILTINS)))
+def test_a_builtin_exception_keeps_its_type_whatever_its_arguments_are(error, arguments):
+    found = there_and_back(raised(error))
+    assert type(found) is type(error)
+    assert found.args == arguments
+    assert found.__cause__.message == str(error)
+    assert "in raised" in found.__cause__.traceback
+    if arguments == error.args:
+        assert str(found) == str(error).replace("PosixPath('a')", "'a'")
+    again = there_and_back(found)
+    assert (type(again), again.args) == (type(error), arguments)
+    assert (again.__cause__.message, again.__cause__.cause) == (str(error), None)
+
+
+def test_a_builtin_exception_keeps_its_type_if_its_arguments_are_too_large_or_not_what_it_takes():
+    found = there_and_back(UnicodeDecodeError("utf-8", b"\xff" * 1_000_000, 0, 1, "bad"))
+    assert type(found) is UnicodeDecodeError
+    assert found.reason == "'utf-8' codec can't decode byte 0xff in position 0: bad"
+    assert found.reason in str(found)
+    assert type(there_and_back(KeyError((1, "x" * 1_000_000)))) is KeyError
+    assert type(there_and_back(KeyError(Speechless()))) is KeyError
+    odd = UnicodeEncodeError("ascii", "x", 0, 1, "bad")
+    odd.args = ("odd",)
+    assert type(there_and_back(odd)) is UnicodeEncodeError
+    stops = there_and_back(StopIteration(ID))
+    assert (type(stops), stops.type) == (RemoteError, "StopIteration")
+
+
+class Speechless:
+    def __repr__(self):
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        {"args": ["utf-8", "/w==", -9, -8, "bad"], "kinds": {"1": "bytes"}},
+        {"args": ["utf-8", "/w==", 5, 1, "bad"], "kinds": {"1": "bytes"}},
+        {"args": ["utf-8", "?", 0, 1, "bad"], "kinds": {"1": "bytes"}},
+        {"args": ["utf-8", 5, 0, 1, "bad"], "kinds": {"1": "bytes", "9": "bytes"}},
+        {"args": [1, 2], "kinds": {"0": "tuple"}},
+        {"args": ["utf-8", "/w==", 0, 1, "bad"], "kinds": [1]},
+        {"args": ["utf-8", "/w==", 0, 1, "bad"], "kinds": {"1": 5}},
+    ],
+    ids=range(7),
+)
+def test_wrong_arguments_of_a_builtin_exception_leave_its_type_and_text(ours):
+    stored = {"name": "UnicodeDecodeError", "message": "m", "resonate": {"type": "builtins.UnicodeDecodeError", **ours}}  # fmt: skip
+    found = failures.restore(stored)
+    assert (type(found), found.reason) == (UnicodeDecodeError, "m")
     assert "m" in str(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -10,8 +11,9 @@ import time
 
 import pytest
 
-from resonate import Resonate
+from resonate import AsyncResonate, Resonate
 from resonate.errors import ResonateTimedoutError
+from resonate.retry_policies import Constant, Exponential, Linear, Never
 from resonate.sdk.options import Options, address_of, address_of_group, deadline, quoted
 
 
@@ -39,6 +41,8 @@ def _clean_environment(monkeypatch):
         ({"version": -1}, ValueError, "version must be greater than or equal to zero"),
         ({"timeout": -0.1}, ValueError, "timeout must be greater than or equal to zero"),
         ({"timeout": math.nan}, ValueError, "timeout must be greater than or equal to zero"),
+        ({"target": ""}, ValueError, "target must not be empty"),
+        ({"encoder": 5}, TypeError, "encoder must be `Encoder | None`, got int"),
         ({"target": "\ud800"}, ValueError, "target is no valid Unicode: it has half a surrogate"),
         (
             {"tags": {"a": "\ud800"}},
@@ -53,6 +57,73 @@ def test_wrong_options_are_refused_in_these_words(local, options, error, text):
     assert str(caught.value) == text
     with pytest.raises(error):
         local.register(lambda ctx: 1, name="f").options(**options)
+
+
+class Mine:
+    """A policy of a user's own."""
+
+    def next(self, attempt):
+        return 0.0
+
+
+class Patient(Constant):
+    """A policy made from one of ours."""
+
+
+def making(func):
+    return Constant(1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [
+        (Mine(), "Mine"),
+        (Patient(1), "Patient"),
+        (making, "making"),
+        (lambda func: None, "<lambda>"),
+    ],
+)
+def test_a_policy_that_cannot_travel_is_refused_with_what_to_do(local, policy, name):
+    f = local.register(lambda ctx: 1, name="f")
+    for options in (local.options, f.options, AsyncResonate.local().options):
+        with pytest.raises(TypeError) as caught:
+            options(retry_policy=policy)
+        assert str(caught.value).endswith(
+            f"{name} is code, and cannot travel with a call to the worker that runs it: give it to"
+            " register there, or use one of resonate.retry_policies"
+            " (Never, Constant, Linear, Exponential) itself"
+        )
+
+
+@pytest.mark.parametrize("policy", [Never(), Constant(1), Linear(2), Exponential(random=lambda: 0)])
+def test_the_policies_of_the_package_travel(local, policy):
+    local.register(lambda ctx: ctx.info.tags, name="f")
+    told = local.options(retry_policy=policy).run("id", "f")["resonate:retry"]
+    assert json.loads(told)["kind"] == type(policy).__name__
+
+
+def test_a_policy_that_cannot_travel_may_be_registered(local):
+    attempts = []
+
+    @local.register(retry_policy=Mine())
+    def f(ctx):
+        attempts.append(ctx.info.attempt)
+        if len(attempts) < 3:
+            raise ValueError
+        return "done"
+
+    assert f.run("id") == "done"
+
+
+@pytest.mark.parametrize("kind", ["rpc", "detached"])
+def test_a_policy_that_cannot_travel_is_refused_in_functions_too(local, kind):
+    @local.register
+    def f(ctx):
+        with pytest.raises(TypeError, match="Mine is code"):
+            getattr(ctx, kind)("leaf").options(retry_policy=Mine())
+        return (yield ctx.run(lambda ctx: "here").options(retry_policy=Mine()))
+
+    assert f.run("id") == "here"
 
 
 def test_options_are_a_copy_that_shares_everything(local):

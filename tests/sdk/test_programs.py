@@ -129,18 +129,57 @@ def test_run_until_signal_hands_over_what_does_not_end_in_time(program, remote, 
     assert handle.result(4) == "other"
 
 
-def test_a_second_signal_ends_a_drain(program, remote, group):
-    child = program(WORKER + "    resonate.run_until_signal()\n")
-    remote().begin_rpc(group, "work", 1000)
+ASYNC_WORKER = """
+    import asyncio, time
+    from resonate import AsyncResonate
+    resonate = AsyncResonate.remote({url!r}, group={group!r})
+    @resonate.register
+    {kind} work(ctx, seconds=0):
+        print("started", ctx.id, flush=True)
+        time.sleep(seconds)
+    asyncio.run(resonate.run_until_signal({timeout}))
+    print("over")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "signals", "timeout"),
+    [
+        ("blocking", ("SIGINT", "SIGINT"), "timeout=30"),
+        ("blocking", ("SIGTERM", "SIGINT"), "float('inf')"),
+        ("def", ("SIGTERM", "SIGTERM"), "timeout=30"),
+        ("async def", ("SIGINT", "SIGINT"), "float('inf')"),
+    ],
+)
+def test_a_second_signal_hands_over_at_once_and_exits_cleanly(
+    program, remote, server, group, kind, signals, timeout
+):
+    if kind == "blocking":
+        text = WORKER + f"    resonate.run_until_signal({timeout})\n    print('over')\n"
+    else:
+        text = ASYNC_WORKER.format(url=server.url, group=group, kind=kind, timeout=timeout)
+    child = program(text)
+    other = remote()
+    # a loop that is busy knows of no signal: it is handed over all the same
+    handle = other.begin_rpc(group, "work", 5 if kind == "async def" else 1000)
     child.wait_for("started")
-    child.send(signal.SIGINT)
-    time.sleep(0.2)
+    other.register(lambda ctx, seconds: "other", name="work")
+    other.start()
+    first, second = (getattr(signal, name) for name in signals)
+    child.send(first)
+    time.sleep(0.3)
     assert child.running
-    child.send(signal.SIGINT)
+    assert not handle.done()
     before = time.monotonic()
-    assert child.wait(15) == -signal.SIGINT
-    assert time.monotonic() - before < 4
-    assert "KeyboardInterrupt" in child.lines
+    child.send(second)
+    assert handle.result(4) == "other"
+    assert child.wait(15) == 0
+    assert time.monotonic() - before < 10
+    assert child.lines == [
+        f"started {group}",
+        "releasing 1 executions that did not finish in time",
+        "over",
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
+import os
+import signal
 import threading
 import time
 import weakref
 
 import pytest
 
-from resonate import Resonate
+from resonate import AsyncResonate, Resonate
 from resonate.errors import RemoteError, ResonateShutdownError
 from resonate.sdk import client, pool
 from tests.processes.children import until
@@ -371,6 +374,122 @@ def test_calls_that_race_with_stop_end_one_way_or_the_other(remote, group):
         caller.join(10)
         assert not caller.is_alive()
     assert unexpected == []
+
+
+# --- how long -------------------------------------------------------------------------------------
+
+ENDLESS = [math.inf, 1e300, threading.TIMEOUT_MAX, 10**400]
+WRONG = [
+    (None, TypeError, "timeout must be `float`, got NoneType"),
+    ("5", TypeError, "timeout must be `float`, got str"),
+    (True, TypeError, "timeout must be `float`, got bool"),
+    (math.nan, ValueError, "timeout must be greater than or equal to zero"),
+    (-1, ValueError, "timeout must be greater than or equal to zero"),
+]
+
+
+@pytest.mark.parametrize("timeout", ENDLESS)
+def test_stop_may_wait_without_end(local, work, timeout, caplog):
+    handle = registered(local, work).begin_run("id", "work")
+    handle.done()
+    assert work.started.wait(5)
+    threading.Timer(0.3, work.go.set).start()
+    local.stop(timeout)
+    assert handle.result(0) == "worked"
+    assert caplog.messages == []
+
+
+def test_a_stop_without_end_is_ended_by_one_that_is_less_patient(local, work):
+    registered(local, work).begin_run("id", "work")
+    assert work.started.wait(5)
+    first = threading.Thread(target=local.stop, args=(math.inf,))
+    first.start()
+    until(lambda: local._shared.client._worker._draining)
+    local.stop(0)
+    first.join(4)
+    assert not first.is_alive()
+
+
+@pytest.mark.parametrize(("timeout", "error", "text"), WRONG)
+def test_a_wrong_timeout_is_refused_before_anything_happens(local, timeout, error, text, caplog):
+    local.register(lambda ctx: 1, name="f")
+    local.run("id", "f")
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    for call in (local.stop, local.run_until_signal):
+        with pytest.raises(error) as caught:
+            call(timeout)
+        assert str(caught.value) == text
+    assert local.get("id").result(1) == 1
+    assert handlers == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("timeout", ENDLESS)
+def test_a_result_may_be_waited_for_without_end(local, work, timeout):
+    handle = registered(local, work).begin_run("id", "work")
+    assert work.started.wait(5)
+    threading.Timer(0.1, work.go.set).start()
+    assert handle.result(timeout) == "worked"
+
+
+# --- signals --------------------------------------------------------------------------------------
+
+
+def test_the_handlers_of_before_are_back_after_the_stop(local, work):
+    registered(local, work).begin_run("id", "work")
+    assert work.started.wait(5)
+    came = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    mine = {number: lambda number, _frame: came.append(number) for number in before}
+
+    def send():
+        until(lambda: signal.getsignal(signal.SIGTERM) is not mine[signal.SIGTERM])
+        for number in before:
+            os.kill(os.getpid(), number)
+            until(lambda: local._shared.client._worker._draining)
+
+    try:
+        for number, handler in mine.items():
+            signal.signal(number, handler)
+        sender = threading.Thread(target=send)
+        sender.start()
+        started = time.monotonic()
+        local.run_until_signal()
+        assert time.monotonic() - started < 5
+        sender.join(5)
+        assert {number: signal.getsignal(number) for number in before} == mine
+        assert came == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        until(lambda: came == [signal.SIGTERM])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    work.go.set()
+    until(lambda: threads() == [])
+
+
+@pytest.mark.parametrize("kind", [Resonate, AsyncResonate])
+def test_signals_on_another_thread_are_refused_with_what_to_do(kind):
+    resonate, raised = kind.local(), []
+
+    def work_there():
+        try:
+            if kind is Resonate:
+                resonate.run_until_signal()
+            else:
+                asyncio.run(resonate.run_until_signal())
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    other = threading.Thread(target=work_there)
+    other.start()
+    other.join(5)
+    (text,) = raised
+    assert text == (
+        "run_until_signal works on the main thread only, which is told of signals: call it there,"
+        " or start() here, and stop() when it is time"
+    )
+    assert resonate._shared._client is None
 
 
 # --- without the server ---------------------------------------------------------------------------

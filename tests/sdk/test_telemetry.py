@@ -179,6 +179,8 @@ def test_steps_calls_and_own_spans_have_their_place_in_the_tree(traced, local, k
     call = named(traced, "rpc other")
     assert leads_to(own, call)
     assert (fact(call, "promise.id"), fact(call, "caller.id")) == ("id.2", "id")
+    assert (fact(call, "worker.pid"), fact(call, "group")) == (local.pid, "default")
+    assert fact(call, "function.version") == 1
     assert leads_to(call, named(traced, "execute other"))
     assert "Failed to detach context" not in caplog.messages
 

@@ -32,7 +32,7 @@ def test_examples_run(module, name):
 
 
 def test_every_block_is_tried():
-    assert len(names()) == 6
+    assert len(names()) == 7
     assert all("def test_" in block for block in BLOCKS[1:])
 
 

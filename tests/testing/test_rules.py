@@ -1,4 +1,4 @@
-"""Failures that are injected, and functions that are replaced."""
+"""Failures that are injected, and functions that are replaced; rules that never applied."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from resonate import Resonate
+from resonate import AsyncResonate, Resonate
 from resonate.retry_policies import Constant
-from resonate.testing import Harness, every_kill_point
+from resonate.testing import Harness, KillPointError, UnusedRuleError, every_kill_point
 from tests.testing.flavours import DAYS
 
 
@@ -130,7 +130,7 @@ def test_the_functions_and_dependencies_of_an_application_are_used():
     with Harness(application) as harness:
         assert harness.run("t", compute_total, 2) == 14
         harness.fail("compute_total", times=1)
-        harness.stub("other", returns=1)
+        harness.stub("other", returns=1, optional=True)
         harness.resonate.set_dependency("price", 8)
         with pytest.raises(RuntimeError):
             harness.run("u", "total", 2)
@@ -141,3 +141,175 @@ def test_the_functions_and_dependencies_of_an_application_are_used():
         application.run("t", compute_total, 3) == 21
     )  # in another world, with a server of its own
     application.stop(0)
+
+
+def test_the_functions_of_an_async_application_are_used():
+    application = AsyncResonate(dependencies={"price": 7})
+
+    @application.register
+    async def total(ctx, number: int) -> int:
+        return ctx.get_dependency("price") * number
+
+    with Harness(application) as harness:
+        assert harness.run("t", total, 2) == 14
+        harness.stub("total", returns=1)
+        assert harness.run("u", "total", 2) == 1
+
+
+# --- rules that test nothing ----------------------------------------------------------------------
+
+
+def charge(ctx, cents=1):
+    return cents
+
+
+def pays(ctx):
+    yield ctx.sleep(1)
+    return (yield ctx.run(charge, 2))
+
+
+def asked(ask, *, runs=True):
+    """Return what a test is told that asks for something, and runs ``pays``."""
+
+    def block():
+        with Harness() as harness:
+            harness.register(pays)
+            ask(harness)
+            if runs:
+                assert harness.run("p", pays) == 2
+
+    with pytest.raises(UnusedRuleError) as told:
+        block()
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("ask", "text"),
+    [
+        (lambda harness: harness.fail("chagre"), "fail('chagre') never applied: functions called: pays, charge; registered: pays"),
+        (lambda harness: harness.fail("charge", after=3, times=1), "fail('charge', times=1, after=3) never applied: attempts of charge: 1"),
+        (lambda harness: harness.stub("chagre", 1), "stub('chagre') never applied: functions called: pays, charge; registered: pays"),
+        (lambda harness: harness.kill_before("run chagre"), "kill_before('run chagre') never applied: steps written: sleep, run charge, result"),
+        (lambda harness: harness.kill_after(77), "kill_after(77) never applied: writes, 4 of them: sleep (p.1) begins, run charge (p.2) begins, run charge (p.2) ends, result (p) ends"),
+        (lambda harness: harness.kill_after("sleep", id="q"), "kill_after('sleep', id='q') never applied: nothing was written by q, but by p"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_never_applied_is_told_with_what_there_was(ask, text):
+    assert asked(ask) == text
+
+
+def test_all_rules_that_never_applied_are_told():
+    def ask(harness):
+        harness.fail("one")
+        harness.fail("charge", after=1)
+        harness.kill_after(1)
+
+    assert asked(ask, runs=False).splitlines() == [
+        "fail('one') never applied: functions called: none; registered: pays",
+        "fail('charge', after=1) never applied: functions called: none; registered: pays",
+        "kill_after(1) never applied: writes, 0 of them: none",
+    ]
+
+
+def test_a_rule_may_be_optional(harness):
+    harness.register(pays)
+    harness.fail("chagre", optional=True)
+    harness.stub("mail", optional=True)
+    harness.kill_before("run chagre", optional=True)
+    harness.kill_after(77, optional=True)
+    assert harness.run("p", pays) == 2
+    assert harness.kills == []
+
+
+def test_kills_may_be_asked_for_until_there_is_no_such_write():
+    number = 0
+    while True:
+        number += 1
+        with Harness() as harness:
+            harness.register(pays)
+            harness.kill_after(number, optional=True)
+            assert harness.run("p", pays) == 2
+            if not harness.kills:
+                break
+    assert number == 5
+
+
+def test_the_error_of_a_block_comes_before_rules_that_never_applied():
+    def block():
+        with Harness() as harness:
+            harness.fail("charge")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        block()
+
+
+def test_a_rule_that_applies_when_the_block_ends_has_applied():
+    with Harness() as harness:
+        harness.register(charge)
+        harness.fail("charge")
+        harness.resonate.begin_run("c", charge)
+
+
+def test_the_rules_of_a_scenario_have_to_apply_in_every_run():
+    def wrong(harness):
+        harness.register(pays)
+        harness.stub("chagre")
+        return harness.run("p", pays)
+
+    def differs(harness):
+        harness.register(pays)
+        harness.fail("again", optional=not runs)
+        runs.append(1)
+        return harness.run("p", pays)
+
+    runs = []
+    with pytest.raises(UnusedRuleError, match="chagre"):
+        every_kill_point(wrong)
+    with pytest.raises(KillPointError, match=r"killed before write 1: sleep .*: fail\('again'\)"):
+        every_kill_point(differs)
+
+
+# --- what can be asked for ------------------------------------------------------------------------
+
+
+class Takes(Exception):
+    def __init__(self, one, two):
+        super().__init__(one, two)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "text"),
+    [
+        (lambda harness: harness.fail("c", times=-1), ValueError, "times must be greater than zero"),
+        (lambda harness: harness.fail("c", times=1.5), TypeError, "times must be `int`, got float"),
+        (lambda harness: harness.fail("c", times=True), TypeError, "times must be `int`, got bool"),
+        (lambda harness: harness.fail("c", after=-1), ValueError, "after must be greater than or equal to zero"),
+        (lambda harness: harness.fail("c", after=1.5), TypeError, "after must be `int`, got float"),
+        (lambda harness: harness.fail("c", error="x"), TypeError, "error must be `BaseException | type[BaseException] | None`, got str"),
+        (lambda harness: harness.fail("c", error=int), TypeError, "error must be `BaseException | type[BaseException] | None`, got int"),
+        (lambda harness: harness.fail("c", error=Takes), TypeError, "Takes takes arguments: "),
+        (lambda harness: harness.fail(5), TypeError, "name must be `str`, got int"),
+        (lambda harness: harness.stub(charge), TypeError, "name must be `str`, got function"),
+        (lambda harness: harness.stub(""), ValueError, "name must not be empty"),
+        (lambda harness: harness.stub("c", calls=5), TypeError, "calls must be `Callable | None`, got int"),
+        (lambda harness: harness.stub("c", 1, calls=charge), TypeError, "only one of returns and calls"),
+        (lambda harness: harness.kill_after(""), ValueError, "write must not be empty"),
+        (lambda harness: harness.kill_after(1, id=5), TypeError, "id must be `str | None`, got int"),
+        (lambda harness: harness.reject("p", "x"), TypeError, "error must be `BaseException`, got str"),
+        (lambda harness: harness.advance("x"), TypeError, "seconds must be `float | timedelta`, got str"),
+        (lambda harness: harness.advance(None), TypeError, "seconds must be `float | timedelta`, got NoneType"),
+        (lambda harness: harness.advance(-1), ValueError, "seconds must be greater than or equal to zero"),
+        (lambda harness: harness.advance(float("inf")), ValueError, "seconds must be finite"),
+        (lambda _harness: Harness(5), TypeError, "resonate must be `Resonate | AsyncResonate | None`, got int"),
+        (lambda _harness: Harness(groups="shop"), TypeError, "groups must be `Iterable[str]`, got str"),
+        (lambda _harness: Harness(start=5), TypeError, "start must be `datetime`, got int"),
+        (lambda _harness: Harness(patience=0), ValueError, "patience must be greater than zero"),
+        (lambda _harness: every_kill_point("x"), TypeError, "scenario must be `Callable`, got str"),
+        (lambda _harness: every_kill_point(charge, runs_max="x"), TypeError, "runs_max must be `int`, got str"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_at_once(harness, ask, error, text):
+    with pytest.raises(error) as told:
+        ask(harness)
+    assert text in str(told.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
@@ -13,8 +12,10 @@ from resonate.sdk.async_handle import AsyncHandle
 from resonate.sdk.async_promises import AsyncPromises
 from resonate.sdk.async_schedules import AsyncSchedule, AsyncSchedules, to_await
 from resonate.sdk.async_shared import AsyncShared
-from resonate.sdk.base import Base
+from resonate.sdk.base import Base, signals
 from resonate.sdk.calls import Begun
+from resonate.sdk.options import check_timeout
+from resonate.sdk.pool import tell
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 from resonate.sdk.scheduling import schedule
 
@@ -114,28 +115,34 @@ class AsyncResonate(Base[AsyncShared]):
         """Stop: take nothing new, let running functions finish for ``timeout`` seconds.
 
         The event loop goes on meanwhile. What did not finish is released, another worker has it at
-        once; its ``async def`` functions are cancelled. May be used again, also on another event
-        loop. When this is cancelled, the stopping goes on. Raises RuntimeError on another event
-        loop than that of the first use.
+        once; its ``async def`` functions are cancelled. Zero waits for nothing, and infinity
+        without end. Called again meanwhile, the shorter time counts. May be used again, also on
+        another event loop; what is in memory only (``local``) is forgotten. When this is cancelled,
+        the stopping goes on.
+
+        Raises TypeError or ValueError, and stops nothing, when ``timeout`` is no number of seconds;
+        RuntimeError on another event loop than that of the first use. What the server does not
+        answer is logged, and no error.
         """
+        check_timeout(timeout)
         await self._shared.stop_without_blocking(timeout)
 
     async def run_until_signal(self, timeout: float = 30.0) -> None:
-        """Work until SIGINT or SIGTERM, then ``stop(timeout)``. Call it on the main thread."""
+        """Work until SIGINT or SIGTERM, then ``stop(timeout)``. Call it on the main thread.
+
+        A second signal ends the patience: what still runs is released at once, as with ``stop(0)``,
+        and this returns as it would have. Further ones change nothing. The handlers of before are
+        back when it returns.
+
+        Raises TypeError or ValueError as ``stop``; RuntimeError on another event loop than that of
+        the first use, and on another thread than the main one, before anything has begun.
+        """
+        check_timeout(timeout)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-
-        def end(*_: object) -> None:
-            loop.call_soon_threadsafe(ended.set)
-
-        before = {number: signal.signal(number, end) for number in numbers}
-        try:
+        with signals(lambda: tell(loop, ended.set), lambda: self._shared.stop(0)):
             self.start()
             await ended.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        await self.stop(timeout)
+            await self.stop(timeout)
 
     async def __aenter__(self) -> Self:
         """Belong to the event loop that runs. Does not start to work: ``start`` does."""

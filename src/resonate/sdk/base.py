@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from resonate.sdk import checks
@@ -21,6 +25,10 @@ S = TypeVar("S", bound=Shared)
 _CONCURRENCY = 32
 _PATIENCE_SECONDS = 30.0
 _LOCAL = "the server in this process"
+_MAIN_THREAD = (
+    "run_until_signal works on the main thread only, which is told of signals: call it there, or"
+    " start() here, and stop() when it is time"
+)
 
 
 class Base(Generic[S]):
@@ -181,8 +189,8 @@ class Base(Generic[S]):
     ) -> Self:
         """Return a client with a server of its own, inside this process, in memory.
 
-        The same rules as with a real server; everything is forgotten when the process ends, or with
-        ``stop``.
+        The same rules as with a real server; everything is forgotten with ``stop``, results as well
+        as what has not run yet, and when the process ends.
         """
         made = object.__new__(cls)
         made._set_up(
@@ -228,16 +236,18 @@ class Base(Generic[S]):
         target: str | None = None,
         timeout: float | None = None,
         version: int | None = None,
-        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        retry_policy: RetryPolicy | None = None,
         encoder: Encoder | None = None,
     ) -> Self:
         """Return a copy, sharing everything, whose calls have these options.
 
         ``target`` is a group or an address, ``timeout`` the seconds until the promise's deadline,
         ``version`` that of the function (0: the highest), ``tags`` are stored with the promise.
-        ``retry_policy`` travels with the call when it is one of ``resonate.retry_policies``.
-        ``encoder`` replaces the client's for arguments and results; workers need the same.
-        None keeps the present value.
+        ``retry_policy`` travels with the call, so it is one of ``resonate.retry_policies``: one of
+        your own, and a function that makes policies, is given to ``register``. ``encoder`` replaces
+        the client's for arguments and results; workers need the same. None keeps the present value.
+
+        Raises TypeError and ValueError with the name of the wrong option.
         """
         copy = object.__new__(type(self))
         copy._shared = self._shared
@@ -270,6 +280,37 @@ class Base(Generic[S]):
             non_retryable=non_retryable,
             executor=executor,
         )
+
+
+@contextlib.contextmanager
+def signals(
+    first: Callable[[], object], second: Callable[[], object]
+) -> Iterator[threading.Thread]:
+    """Have the first SIGINT or SIGTERM call ``first``, the next one ``second``, while this lasts.
+
+    Both are called on the thread that is yielded: the main one may be busy, and what interrupts it
+    must not wait for any lock.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(_MAIN_THREAD)
+    came: SimpleQueue[bool] = SimpleQueue()  # a signal each; False: no more
+
+    def watch() -> None:
+        for act in (first, second):
+            if not came.get():
+                return
+            act()
+
+    watching = threading.Thread(target=watch, name="resonate-signals", daemon=True)
+    watching.start()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: came.put(True)) for number in numbers}
+    try:
+        yield watching
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        came.put(False)
 
 
 def _local() -> Transport:

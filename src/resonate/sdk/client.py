@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -158,15 +159,19 @@ class Client:
     def stop(self, drain_seconds: float) -> None:
         """Drain the worker, close all connections, end the thread.
 
-        Called again meanwhile, it waits for the same end, which the shorter time brings about.
+        Called again meanwhile, it waits for the same end, which the shorter time brings about. The
+        time may be infinite.
         """
         with self._lock:
             if self._ending is None:
                 self._ending = asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
             ending = self._ending
+        if drain_seconds > threading.TIMEOUT_MAX:  # no thread can wait so long
+            drain_seconds = math.inf
         self._thread.post(self._worker.drain_for, drain_seconds)
+        seconds = drain_seconds + _KNOWN_SECONDS + _GOODBYE_SECONDS + _CLOSE_SECONDS
         try:
-            ending.result(drain_seconds + _KNOWN_SECONDS + _GOODBYE_SECONDS + _CLOSE_SECONDS)
+            ending.result(None if seconds > threading.TIMEOUT_MAX else seconds)
         except Exception:
             log.exception("the client did not stop as it should: leaving it behind")
         self._thread.stop()

@@ -70,6 +70,11 @@ def named(name: str) -> type[Exception] | None:
     return _types.get(name)
 
 
+def is_builtin(cls: type[BaseException]) -> bool:
+    """Tell whether it is a built-in exception that arrives as itself."""
+    return cls.__module__ == "builtins" and _types.get(f"builtins.{cls.__qualname__}") is cls
+
+
 def name_of(cls: type[BaseException]) -> str:
     """Return the name of an exception, whether it is in the table or not."""
     return _names.get(cls) or _full_name(cls)

@@ -3,7 +3,9 @@
 Written is the one shape that all published SDKs read. Ours adds, under the key ``resonate``:
 
 - ``type``: the class by its module and name;
-- ``args``: what it takes to make it again, when that is plain JSON;
+- ``args``: what it takes to make it again, when that is plain JSON; of a built-in exception always,
+  as near to it as JSON comes;
+- ``kinds``: which of these, by their number, are a "tuple", or "bytes" in base64;
 - ``traceback`` and ``notes``: texts;
 - ``cause``: the exception that led to it, and so on (``__cause__``, else a ``__context__`` that is
   not suppressed);
@@ -12,7 +14,8 @@ Written is the one shape that all published SDKs read. Ours adds, under the key 
 Rules:
 - Nothing that is read names what is imported or called: ``type`` is looked up in a table, that of
   ``exception_types``.
-- What is not in the table, and what cannot be made so that it reads the same, is a RemoteError.
+- What is not in the table, and what cannot be made so that it reads the same, is a RemoteError; but
+  a built-in exception is one of its type, even if its text is another then.
 - An exception made again has a RemoteError as its ``__cause__``, with the traceback of the other
   side; that one's ``__cause__`` is what led to it there.
 - An exception that goes through several processes is written as it first was.
@@ -21,11 +24,13 @@ Rules:
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import traceback
 from typing import Any
 
-from resonate.sdk import exception_types
+from resonate.sdk import exception_types, values
 from resonate.sdk.errors import RemoteError
 
 _TRACEBACK_MAX = 32_000  # characters of the outermost exception; its end is kept
@@ -38,6 +43,7 @@ _DEPTH_MAX = 16  # of causes and groups in each other
 _NODES_MAX = 100  # of all exceptions that are written with one
 _READ_NODES_MAX = 200  # and read: each group may end with how many were left out
 _ARGS_DEPTH_MAX = 20
+_TEXT_HERE = "_text_here"  # kept in a RemoteError: the text of what was made of it, if another
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -85,11 +91,15 @@ class _Writer:
             before = _before(twin)
         message_max = _INNER_MESSAGE_MAX if depth else _MESSAGE_MAX
         node = _brief(error)
-        node["message"] = _text(error, message_max)
+        node["message"] = _text(twin or error, message_max)
         node["traceback"] = _trace(error, twin, depth)
         arguments = _arguments(error, message_max)
         if arguments is not None:
             node["args"] = arguments
+            if twin is not None and _TEXT_HERE in vars(twin):
+                node["kinds"] = {}  # they are near ones already
+        elif near := _near_arguments(error, message_max):
+            node["args"], node["kinds"] = near
         if notes := _notes(error):
             node["notes"] = notes
         if isinstance(error, BaseExceptionGroup):
@@ -127,7 +137,7 @@ def _is_twin(before: BaseException, error: BaseException) -> bool:
         and not isinstance(error, RemoteError)
         and error.__cause__ is before
         and before.type == _class_name(error)
-        and before.message == _text(error, _MESSAGE_MAX)
+        and vars(before).get(_TEXT_HERE, before.message) == _text(error, _MESSAGE_MAX)
     )
 
 
@@ -201,6 +211,36 @@ def _arguments(error: BaseException, length: int) -> list[Any] | None:
         return None
 
 
+def _near_arguments(error: BaseException, length: int) -> tuple[list[Any], dict[str, str]] | None:
+    """Return what comes near to what a built-in exception is made from, and the kinds of it."""
+    if not exception_types.is_builtin(type(error)):
+        return None
+    try:
+        made = error.__reduce__()
+        given = made[1] if isinstance(made, tuple) else error.args
+        pairs = [_near_argument(each) for each in given]
+        arguments = [each for each, _ in pairs]
+        text = json.dumps(arguments, allow_nan=False, ensure_ascii=False)
+        if len(text.encode()) > length:
+            return None
+        return arguments, {str(at): kind for at, (_, kind) in enumerate(pairs) if kind is not None}
+    except BaseException:  # noqa: BLE001  # user code: what is in it; an endless integer
+        return None
+
+
+def _near_argument(value: Any) -> tuple[Any, str | None]:
+    if type(value) is bytes:
+        return base64.b64encode(value).decode(), "bytes"
+    try:
+        near = values.plain(os.fspath(value) if isinstance(value, os.PathLike) else value, "it")
+        json.dumps(near, allow_nan=False)  # an endless integer has no text
+        if _is_json(near, _ARGS_DEPTH_MAX):
+            return near, "tuple" if type(value) is tuple else None
+    except Exception:  # noqa: BLE001, S110  # JSON does not have it, or it is user code that fails
+        pass
+    return _clean(repr(value), _INNER_MESSAGE_MAX), None
+
+
 def _group_message(group: BaseExceptionGroup[BaseException]) -> str:
     try:
         return _clean(group.message, _MESSAGE_MAX)
@@ -265,6 +305,8 @@ class _Reader:
             found.add_note(note)
         if made is not None:
             made.__cause__ = remote
+            if (text := _text(made, _MESSAGE_MAX)) != message:
+                vars(remote)[_TEXT_HERE] = text
         return found
 
     def _inner(self, node: Any, depth: int) -> Exception | None:
@@ -304,13 +346,73 @@ def _again(name: str, message: str, ours: dict[str, Any]) -> Exception | None:
         cls, arguments = exception_types.named(f"builtins.{name}"), ours["builtin"]
     if cls is None or cls is RemoteError or issubclass(cls, BaseExceptionGroup):
         return None
-    for each in [arguments, [message]] if isinstance(arguments, list) else [[message]]:
-        try:
-            made = cls(*each)
-            if isinstance(made, cls) and _reads(made, message):
-                return made
-        except Exception:  # noqa: BLE001, S112  # it takes other arguments
-            continue
+    given = _given(arguments, ours.get("kinds"))
+    if not exception_types.is_builtin(cls):
+        made = (_made(cls, each) for each in [*given, [message]])
+        return next((each for each in made if each is not None and _reads(each, message)), None)
+    return _builtin_again(cls, given, message, near="kinds" in ours)
+
+
+def _builtin_again(
+    cls: type[Exception], given: list[list[Any]], message: str, *, near: bool
+) -> Exception | None:
+    """Return a built-in exception, whose arguments may be others than they were: ``near`` ones.
+
+    Of one argument the text counts; where there are several each may, as the errno of an OSError.
+    """
+    if near and given and len(given[0]) > 1 and (made := _made(cls, given[0])) is not None:
+        return made
+    found = [made for each in [*given, [message]] if (made := _made(cls, each)) is not None]
+    same = [each for each in found if _reads(each, message)]
+    readable = [each for each in found if _text(each, _NAME_MAX)]
+    return next(iter(same or readable), None) or _unicode_error(cls, message)
+
+
+def _made(cls: type[Exception], arguments: list[Any]) -> Exception | None:
+    try:
+        made = cls(*arguments)
+        if not isinstance(made, cls) or not _is_sound(made):
+            return None
+        if exception_types.is_builtin(cls):
+            str(made)  # it may be nested too deeply
+    except Exception:  # noqa: BLE001  # it takes other arguments
+        return None
+    return made
+
+
+def _is_sound(made: Exception) -> bool:
+    """Tell whether it is safe to ask for its text: Python may read before what it was given."""
+    if not isinstance(made, UnicodeDecodeError | UnicodeEncodeError | UnicodeTranslateError):
+        return True
+    start, end = made.args[-3:-1]
+    return bool(0 <= start <= end)
+
+
+def _given(arguments: Any, kinds: Any) -> list[list[Any]]:
+    """Return the arguments of an exception, if it has some."""
+    if not isinstance(arguments, list):
+        return []
+    kinds = kinds if isinstance(kinds, dict) else {}
+    try:
+        return [[_as_kind(each, kinds.get(str(at))) for at, each in enumerate(arguments)]]
+    except (TypeError, ValueError):  # of another kind than it is said
+        return []
+
+
+def _as_kind(value: Any, kind: Any) -> Any:
+    if kind == "bytes":
+        return base64.b64decode(value, validate=True)
+    return tuple(value) if kind == "tuple" else value
+
+
+def _unicode_error(cls: type[Exception], message: str) -> Exception | None:
+    """Return such an exception whose arguments are not known: it takes exactly its own."""
+    if cls is UnicodeDecodeError:
+        return UnicodeDecodeError("unknown", b"", 0, 1, message)
+    if cls is UnicodeEncodeError:
+        return UnicodeEncodeError("unknown", "", 0, 1, message)
+    if cls is UnicodeTranslateError:
+        return UnicodeTranslateError("", 0, 1, message)
     return None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, Ty
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.handle import Handle
 from resonate.sdk.registry import Registered
-from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
+from resonate.sdk.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from resonate.sdk.context import Context
@@ -53,7 +53,7 @@ class Registrable(Generic[P, R_co]):
         target: str | None = None,
         timeout: float | None = None,
         version: int | None = None,
-        retry_policy: RetryPolicy | RetryPolicyMaker | None = None,
+        retry_policy: RetryPolicy | None = None,
         encoder: Encoder | None = None,
     ) -> Self:
         """Return a copy whose calls have these options; see ``Resonate.options``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -56,8 +57,9 @@ class Handle(Generic[T]):
         """Wait for the result and return it, or raise what the call ended with.
 
         ``timeout`` is in seconds; when it passes, TimeoutError is raised and ``result`` may be
-        called again. Raises the function's own exception when it is a built-in one, else
-        RemoteError; ResonateCanceledError, ResonateTimedoutError, DecodingError.
+        called again. None, the default, waits for ever, and so does infinity. Raises the function's
+        own exception when it is a built-in one, else RemoteError; ResonateCanceledError,
+        ResonateTimedoutError, DecodingError.
 
         In an ``async def`` function of a worker use ``await handle``: RuntimeError is raised where
         waiting would block all of them.
@@ -65,6 +67,8 @@ class Handle(Generic[T]):
         settled = self._settled()
         if in_async_function() and not settled.done():
             raise RuntimeError("result() would block every async function: use `await handle`")
+        if timeout is not None and timeout > threading.TIMEOUT_MAX:  # no thread can wait so long
+            timeout = None
         return self._value(settled.result(timeout))
 
     def cancel(self) -> bool:

@@ -20,7 +20,7 @@ from resonate.sdk import codec
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.options import YEAR_SECONDS, checked_options, deadline
 from resonate.sdk.retries import resolve
-from resonate.sdk.retry_tags import policy_tag
+from resonate.sdk.retry_tags import check_travels, policy_tag
 from resonate.sdk.signatures import return_type
 from resonate.sdk.steps import DETACHED, STEP, Call, Plan, Step, local_tags
 from resonate.sdk.tags import global_tags, tree_tags
@@ -172,8 +172,7 @@ class Operation(Generic[T]):
         - ``tags``: stored with the promise.
         - ``target``: group or address, for rpc and detached; by default the own group.
         - ``version``: of the function, for rpc and detached.
-        - ``retry_policy``: for run; for rpc and detached if it is one of
-          ``resonate.retry_policies``.
+        - ``retry_policy``: for run; for rpc and detached one of ``resonate.retry_policies``.
         - ``non_retryable_exceptions``: for run.
         - ``encoder``: of the value.
 
@@ -189,6 +188,8 @@ class Operation(Generic[T]):
             encoder=encoder,
             non_retryable_exceptions=non_retryable_exceptions,
         )
+        if self._request.kind in ("rpc", "detached"):
+            check_travels(retry_policy)
         if self._step is not None:
             raise RuntimeError(f"operation {self.id} has begun: give its options before")
         return Operation(
@@ -269,8 +270,15 @@ class Operation(Generic[T]):
             )
             if options.retry_policy is not None:
                 own = own | policy_tag(options.retry_policy)
-            attached = request.kind == "rpc"
-            return Plan(request.kind, request.name, param, own | tags, timeout_at, None, attached)
+            return Plan(
+                request.kind,
+                request.name,
+                param,
+                own | tags,
+                timeout_at,
+                attached=request.kind == "rpc",
+                version=version,
+            )
         tags = local_tags(origin, frame.workflow.id, frame.id, label)
         if request.kind == "sleep":
             tags[TIMER] = "true"

@@ -13,6 +13,7 @@ from resonate.protocol.limits import INT64_MAX
 from resonate.sdk.checks import check_text, check_unicode
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.retries import check_non_retryable, check_policy
+from resonate.sdk.retry_tags import check_travels
 
 YEAR_SECONDS = 31_536_000.0
 _SPECIAL = re.compile(r"[/?#@:%\x00-\x1f\x7f-\x9f]")
@@ -25,7 +26,8 @@ class Options(Struct, frozen=True):
     - ``timeout``: seconds until the deadline of the promise; one year by default.
     - ``version``: of the function; 0 means the highest registered one.
     - ``tags``: stored with the promise; replace those set before.
-    - ``retry_policy``: whether and when the function is tried again when it raises.
+    - ``retry_policy``: whether and when the function is tried again when it raises; one of ours,
+      which travels with the call.
     - ``encoder``: of arguments and results, in place of the client's.
     """
 
@@ -50,27 +52,16 @@ class Options(Struct, frozen=True):
 
         Raises TypeError and ValueError with the name of the wrong option.
         """
-        _check("tags", tags, dict)
-        _check("target", target, str)
-        _check("timeout", timeout, float)
-        _check("version", version, int)
-        check_policy(retry_policy)
-        check_encoder(encoder)
-        if target is not None:
-            check_unicode("target", target)
-        if version is not None and version < 0:
-            raise ValueError("version must be greater than or equal to zero")
-        if timeout is not None and not timeout >= 0:
-            raise ValueError("timeout must be greater than or equal to zero")
-        given = {
-            "tags": None if tags is None else _checked_tags(tags),
-            "target": target,
-            "timeout": timeout,
-            "version": version,
-            "retry_policy": retry_policy,
-            "encoder": encoder,
-        }
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+        check_travels(retry_policy)
+        given = checked_options(
+            tags=tags,
+            target=target,
+            timeout=timeout,
+            version=version,
+            retry_policy=retry_policy,
+            encoder=encoder,
+        )
+        return replace(self, **given)
 
 
 def deadline(timeout: float, now: float) -> int:
@@ -78,12 +69,17 @@ def deadline(timeout: float, now: float) -> int:
     return INT64_MAX if timeout > INT64_MAX / 1000 - now - 1 else int((now + timeout) * 1000)
 
 
-def _check(name: str, value: Any, kind: type) -> None:
-    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
-        return
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return
-    raise TypeError(f"{name} must be `{kind.__name__}`, got {type(value).__name__}")
+def check_timeout(timeout: object) -> None:
+    """Raise unless ``timeout`` is a number of seconds; zero and infinity are some."""
+    _check_kind("timeout", timeout, float)
+    if not timeout >= 0:  # type: ignore[operator]  # it is a number
+        raise ValueError("timeout must be greater than or equal to zero")
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    numbers = (int, float) if kind is float else kind
+    if not isinstance(value, numbers) or isinstance(value, bool):
+        raise TypeError(f"{name} must be `{kind.__name__}`, got {type(value).__name__}")
 
 
 def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -126,7 +122,7 @@ def checked_options(**given: Any) -> dict[str, Any]:
     for name, value in found.items():
         kind = _KINDS.get(name)
         if kind is not None:
-            _check(name, value, kind)
+            _check_kind(name, value, kind)
     check_policy(found.get("retry_policy"))
     check_encoder(found.get("encoder"))
     check_non_retryable(found.get("non_retryable_exceptions", ()))
@@ -135,8 +131,8 @@ def checked_options(**given: Any) -> dict[str, Any]:
             check_text(name, found[name])
     if found.get("version", 0) < 0:
         raise ValueError("version must be greater than or equal to zero")
-    if not found.get("timeout", 0) >= 0:
-        raise ValueError("timeout must be greater than or equal to zero")
+    if "timeout" in found:
+        check_timeout(found["timeout"])
     if "tags" in found:
         found["tags"] = _checked_tags(found["tags"])
     return found

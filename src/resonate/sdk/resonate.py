@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-from resonate.sdk.base import Base
+from resonate.sdk.base import Base, signals
 from resonate.sdk.exchanges import blocking
 from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
+from resonate.sdk.options import check_timeout
 from resonate.sdk.promises import Promises
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 from resonate.sdk.schedules import Schedule, Schedules
@@ -27,7 +27,7 @@ class Resonate(Base[Shared]):
     All arguments but ``url`` are keywords:
 
     - ``url``: of the server. Without it, ``RESONATE_URL`` decides; without that, everything runs
-      inside this process and is forgotten with it (see ``local``).
+      inside this process and is forgotten with ``stop`` (see ``local``).
     - ``group``: the group this process belongs to, "default" by default.
     - ``pid``: names this process; must be unique. By default host, process id and a random part.
     - ``ttl``: seconds a lease lives without a heartbeat, 10 by default.
@@ -131,22 +131,33 @@ class Resonate(Base[Shared]):
     def stop(self, timeout: float = 30.0) -> None:
         """Stop: take nothing new, let running functions finish for ``timeout`` seconds.
 
-        What did not finish is released, another worker has it at once. May be started again.
+        What did not finish is released, another worker has it at once. Zero waits for nothing, and
+        infinity without end. Called again meanwhile, from another thread, the shorter time counts.
+        May be started again; what is in memory only (``local``) is forgotten.
+
+        Raises TypeError or ValueError, and stops nothing, when ``timeout`` is no number of seconds.
+        What the server does not answer is logged, and no error.
         """
+        check_timeout(timeout)
         self._shared.stop(timeout)
 
     def run_until_signal(self, timeout: float = 30.0) -> None:
-        """Work until SIGINT or SIGTERM, then ``stop(timeout)``. Call it on the main thread."""
+        """Work until SIGINT or SIGTERM, then ``stop(timeout)``. Call it on the main thread.
+
+        A second signal ends the patience: what still runs is released at once, as with ``stop(0)``,
+        and this returns as it would have. Further ones change nothing. The handlers of before are
+        back when it returns.
+
+        Raises TypeError or ValueError as ``stop``, RuntimeError on another thread than the main
+        one, before anything has begun.
+        """
+        check_timeout(timeout)
         ended = threading.Event()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, lambda *_: ended.set()) for number in numbers}
-        try:
+        with signals(ended.set, lambda: self.stop(0)) as watching:
             self.start()
             ended.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        self.stop(timeout)
+            self.stop(timeout)
+        watching.join()
 
     # --- calling ----------------------------------------------------------------------------------
 

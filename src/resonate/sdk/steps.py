@@ -32,6 +32,7 @@ class Plan(Struct, frozen=True):
     - ``name``: of the function; empty where there is none.
     - ``timeout_at``: the deadline, milliseconds since the epoch.
     - ``call``: of a local step.
+    - ``version``: of the function, of a call to a worker.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Plan(Struct, frozen=True):
     timeout_at: int
     call: Call | None = None
     attached: bool = True
+    version: int = 0
 
     @property
     def label(self) -> str:

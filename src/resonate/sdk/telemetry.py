@@ -158,6 +158,7 @@ class RunSpan(Span):
         if plan.kind not in _CALLS or self._attempt.workflow.recorded(step_id):
             return None
         tracing, info = self._tracing, self._attempt.context.info
+        host = self._attempt.workflow.host
         current = tracing.trace.get_current_span()
         span = tracing.tracer.start_span(
             f"{plan.kind} {plan.name}",
@@ -166,7 +167,9 @@ class RunSpan(Span):
             {
                 "resonate.promise.id": step_id,
                 "resonate.function": plan.name,
-                "resonate.worker.pid": self._attempt.workflow.host.pid,
+                "resonate.function.version": plan.version,
+                "resonate.worker.pid": host.pid,
+                "resonate.group": host.group,
                 "resonate.caller.id": info.id,
             },
         )

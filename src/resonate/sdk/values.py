@@ -7,14 +7,16 @@ None, bool, int, float, str, list, dict themselves; a subclass is written as its
 tuple, NamedTuple, set, frozenset       a list; that of a set is sorted
 dataclass, Struct, attrs, pydantic      an object; a Struct as it says itself
 datetime, date, time, timedelta         text of RFC 3339, of ISO 8601
-UUID, Decimal, Enum                     its text; the value
+UUID, Decimal                           its text
+Enum whose values are all str, all int  the value
 bytes, bytearray, memoryview            base64
 ====================================== ==============================================
 
 Reading (``convert``) goes by the annotation: what was written comes back equal.
 
 Rules:
-- What JSON does not have and no line of the table covers is refused with its place, not bent.
+- What JSON does not have and no line of the table covers is refused with its place, not bent. So
+  are the other Enums, which could not be read, and objects of classes with fields of such.
 - Reading is strict: a number in a text is no number. Unknown members of objects are passed over.
 - An annotation that says nothing (missing, Any), that cannot be resolved (a name under
   TYPE_CHECKING), or that no line covers (a Callable, a class of another kind) leaves the JSON as it
@@ -78,6 +80,7 @@ _TEXTS: tuple[tuple[type, Callable[[Any], str]], ...] = (
     (dt.date, dt.date.isoformat),
     (dt.time, dt.time.isoformat),
 )
+_KINDS = frozenset({float, list, tuple, dict, set, frozenset, bytes})  # need not be looked at
 _PASSED = (_Foreign, dt.datetime)  # left by msgspec for ``_plain`` to look at
 
 
@@ -92,11 +95,13 @@ def plain(value: Any, where: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    kind = type(value)
+    kind: Any = type(value)
     if value is None or kind is bool or kind is int:
         return value
     if kind is str or isinstance(value, str):
         return _text(value)
+    if kind not in _KINDS and (why := _why_never_read(kind)):
+        raise _RefusedError(why)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise _RefusedError(f"is {float.__repr__(value)}, which JSON does not have")
@@ -108,6 +113,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, int):
         return value
     return _other(value)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _why_never_read(cls: type) -> str | None:
+    """Return why no annotation makes such an object again, when that is an Enum's fault."""
+    try:
+        msgspec.json.Decoder(cls, dec_hook=_construct)
+    except Exception as error:  # noqa: BLE001  # it is said, or asked for again when it is read
+        if issubclass(cls, Enum):
+            return f"is of Enum {cls.__qualname__}, which could not be read: {error}"
+        # Of what else cannot be read, the JSON is what its reader gets; see ``_made_reader``.
+        if str(error).startswith("Enums must "):
+            return f"is of type {cls.__qualname__}, which could not be read: {error}"
+    return None
 
 
 def _text(text: str) -> str:
@@ -213,6 +232,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _built(value: Any) -> Any:
     """Return what msgspec makes of it, which may have in it what is still to be looked at."""
+    if getattr(value, "__parameters__", ()):
+        _look_at_fields(value)
     try:
         return msgspec.to_builtins(
             value, builtin_types=_PASSED, enc_hook=_Foreign, order="deterministic"
@@ -223,6 +244,17 @@ def _built(value: Any) -> Any:
         return msgspec.to_builtins(value, builtin_types=_PASSED, enc_hook=_Foreign)
     except Exception as error:
         raise _RefusedError(f"cannot be written: {error}") from error
+
+
+def _look_at_fields(value: Any) -> None:
+    """Raise for what msgspec would write and not read: its class does not tell what it holds."""
+    names = getattr(value, "__struct_fields__", ())
+    for name in names or [each.name for each in getattr(value, "__attrs_attrs__", ())]:
+        try:
+            _plain(None if (each := getattr(value, name, None)) is msgspec.UNSET else each)
+        except _RefusedError as refused:
+            refused.path = f".{name}{refused.path}"
+            raise
 
 
 def _pydantic(value: Any) -> Any:

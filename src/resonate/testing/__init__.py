@@ -14,7 +14,7 @@ No fixture, plugin or server is needed. See ``Harness`` and ``every_kill_point``
 
 from __future__ import annotations
 
-from resonate.testing.errors import HarnessError, KillPointError, StuckError
+from resonate.testing.errors import HarnessError, KillPointError, StuckError, UnusedRuleError
 from resonate.testing.everywhere import Survived, every_kill_point
 from resonate.testing.harness import Harness
 from resonate.testing.records import RecordedStep
@@ -26,5 +26,6 @@ __all__ = [
     "RecordedStep",
     "StuckError",
     "Survived",
+    "UnusedRuleError",
     "every_kill_point",
 ]

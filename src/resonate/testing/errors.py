@@ -11,5 +11,9 @@ class StuckError(HarnessError):
     """Nothing is left that could happen, and what the test waits for has not: says why."""
 
 
+class UnusedRuleError(AssertionError):
+    """What the test asked for never applied, so it tested nothing: says what there was instead."""
+
+
 class KillPointError(AssertionError):
     """A workflow that was killed came to another result: says where it was killed."""

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from resonate.testing.errors import KillPointError
+from resonate.sdk.checks import check_number
+from resonate.testing.errors import KillPointError, UnusedRuleError
 from resonate.testing.harness import Harness
 
 T = TypeVar("T")
@@ -38,20 +39,42 @@ def every_kill_point(
 
     A worker dies before and after each write (see ``Harness.kill_after``), once in every run. So
     each function of a local step is seen to run twice. Raises KillPointError, which says where a
-    worker died, when a result differs, the scenario raises, or is not the same each time.
+    worker died, when a result differs, the scenario raises, or is not the same each time;
+    UnusedRuleError when a rule of the scenario never applies undisturbed; TypeError and ValueError
+    for arguments that are none.
     """
+    if not callable(scenario):
+        raise TypeError(f"scenario must be `Callable`, got {type(scenario).__name__}")
+    check_number("runs_max", runs_max)
     with make() as harness:
         expected = scenario(harness)
         count = len(harness.writes)
     if 2 * count > runs_max:
         raise ValueError(f"{count} writes would be {2 * count} runs, and runs_max is {runs_max}")
-    kills = []
-    for number in range(1, count + 1):
-        for before in (True, False):
-            with make() as harness:
-                (harness.kill_before if before else harness.kill_after)(number)
-                kills.append(_survive(scenario, harness, number, expected, same))
+    kills = (
+        _killed(make(), scenario, number, expected, same, before=before)
+        for number in range(1, count + 1)
+        for before in (True, False)
+    )
     return Survived(expected, tuple(kills))
+
+
+def _killed(
+    made: Harness,
+    scenario: Callable[[Harness], T],
+    number: int,
+    expected: T,
+    same: Callable[[T, T], bool],
+    *,
+    before: bool,
+) -> str:
+    try:
+        with made as harness:
+            kill = harness.kill_before if before else harness.kill_after
+            kill(number, optional=True)
+            return _survive(scenario, harness, number, expected, same)
+    except UnusedRuleError as error:
+        raise KillPointError(f"killed {_where(made, number)}: {error}") from error
 
 
 def _survive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -14,11 +15,19 @@ from resonate.local import LocalServer
 from resonate.protocol import requests as rq
 from resonate.protocol.records import SettleState, Value
 from resonate.sdk import codec
+from resonate.sdk.async_resonate import AsyncResonate
+from resonate.sdk.checks import (
+    check_filled,
+    check_number,
+    check_seconds,
+    check_text,
+    check_text_or_none,
+)
 from resonate.sdk.client import Client
 from resonate.sdk.handle import Handle
 from resonate.sdk.resonate import Resonate
 from resonate.testing import records
-from resonate.testing.errors import HarnessError
+from resonate.testing.errors import HarnessError, UnusedRuleError
 from resonate.testing.front import Caller, Front
 from resonate.testing.kills import Kill, Kills
 from resonate.testing.lines import Line
@@ -46,16 +55,27 @@ class Harness:
     nothing runs: to the next instant at which something is due; and with ``advance``. Every method
     first lets happen all that can happen without that, so what the test sees is always the same.
     ``register`` is that of ``resonate``. Safe to use from any thread.
+
+    A rule (``fail``, ``stub``, ``kill_after``, ``kill_before``) that never applied, be it that its
+    name is mistyped, raises UnusedRuleError at the end of the block, unless the block raises or the
+    rule is ``optional``. Raises TypeError and ValueError for arguments that are none.
     """
 
     def __init__(
         self,
-        resonate: Resonate | None = None,
+        resonate: Resonate | AsyncResonate | None = None,
         *,
         groups: Iterable[str] = (),
         start: datetime = START,
         patience: float = 30.0,
     ) -> None:
+        if resonate is not None and not isinstance(resonate, Resonate | AsyncResonate):
+            wanted = "`Resonate | AsyncResonate | None`"
+            raise TypeError(f"resonate must be {wanted}, got {type(resonate).__name__}")
+        groups = _checked_groups(groups)
+        if not isinstance(start, datetime):
+            raise TypeError(f"start must be `datetime`, got {type(start).__name__}")
+        check_seconds("patience", patience)
         shared = None if resonate is None else resonate._shared  # noqa: SLF001  # of one package
         self._rules = Rules(None if shared is None else shared.registry)
         self._stage = Stage(int(start.timestamp() * 1000), patience)
@@ -101,10 +121,18 @@ class Harness:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End everything, and forget it."""
+        """End everything, and forget it.
+
+        Raises UnusedRuleError for rules that never applied, unless the block raises.
+        """
+        if kind is None and self._unused():
+            self.calm()
+        unused = self._unused() if kind is None else []
         logging.getLogger("resonate").removeHandler(self._log)
         with self._log.muting():
             self._end()
+        if unused:
+            raise UnusedRuleError("\n".join(unused))
 
     # --- using it ---------------------------------------------------------------------------------
 
@@ -136,11 +164,15 @@ class Harness:
     def advance(self, seconds: float | timedelta) -> None:
         """Let time pass, and happen whatever is due in it.
 
-        Raises ValueError for less than nothing.
+        Raises TypeError for what is no number, ValueError for less than nothing, and for ever.
         """
         given = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        if not isinstance(given, int | float) or isinstance(given, bool):
+            raise TypeError(f"seconds must be `float | timedelta`, got {type(seconds).__name__}")
         if not given >= 0:
             raise ValueError("seconds must be greater than or equal to zero")
+        if math.isinf(given):
+            raise ValueError("seconds must be finite")
         self._there()
         self._stage.advance(round(given * 1000))
 
@@ -157,6 +189,7 @@ class Harness:
         error: BaseException | type[BaseException] | None = None,
         times: int | None = None,
         after: int = 0,
+        optional: bool = False,
     ) -> None:
         """Have a function raise instead of being run: a registered one, or that of a local step.
 
@@ -164,23 +197,47 @@ class Harness:
         - ``error``: what it raises; a RuntimeError by default.
         - ``times``: how many attempts fail, those of all calls together; None: all.
         - ``after``: how many attempts are let through before that; none by default.
+        - ``optional``: whether it need not apply; else the harness raises when it never does.
 
-        An attempt that is made again because a worker died fails again.
+        An attempt that is made again because a worker died fails again. Raises TypeError and
+        ValueError for arguments that are none, also for a class of exceptions that takes arguments.
         """
-        self.calm()
+        check_text("name", name)
         raised = RuntimeError(f"{name} was made to fail") if error is None else error
-        self._rules.fail(name, raised, after=after, times=times)
+        _check_error(raised)
+        if times is not None:
+            check_number("times", times)
+        if not isinstance(after, int) or isinstance(after, bool):
+            raise TypeError(f"after must be `int`, got {type(after).__name__}")
+        if after < 0:
+            raise ValueError("after must be greater than or equal to zero")
+        self.calm()
+        more = {"times": times, "after": after or None}
+        told = f"fail({name!r}{''.join(f', {key}={each}' for key, each in more.items() if each)})"
+        self._rules.fail(name, raised, after=after, times=times, told=None if optional else told)
 
     def stub(
-        self, name: str, returns: Any = None, *, calls: Callable[..., Any] | None = None
+        self,
+        name: str,
+        returns: Any = None,
+        *,
+        calls: Callable[..., Any] | None = None,
+        optional: bool = False,
     ) -> None:
         """Have a function replaced: a registered one, that of a local step, or one nobody has.
 
         ``name`` as in ``fail``. It returns ``returns``, or what ``calls`` does, which gets the
-        context and the arguments and may be a function of any kind.
+        context and the arguments and may be a function of any kind. ``optional`` as in ``fail``.
+        Raises TypeError and ValueError for arguments that are none, TypeError for both of these.
         """
+        check_text("name", name)
+        if calls is not None and not callable(calls):
+            raise TypeError(f"calls must be `Callable | None`, got {type(calls).__name__}")
+        if calls is not None and returns is not None:
+            raise TypeError("only one of returns and calls can be given")
         self.calm()
-        self._rules.stub(name, calls or (lambda _ctx, *_args, **_kwargs: returns))
+        act = (lambda _ctx, *_args, **_kwargs: returns) if calls is None else calls
+        self._rules.stub(name, act, None if optional else f"stub({name!r})")
 
     def kill(self) -> None:
         """Kill all workers, as by kill -9: others take over, and replay what is recorded."""
@@ -189,25 +246,31 @@ class Harness:
             self._on_network(worker.line.kill)
         self.calm()
 
-    def kill_after(self, write: int | str, *, id: str | None = None) -> None:
+    def kill_after(
+        self, write: int | str, *, id: str | None = None, optional: bool = False
+    ) -> None:
         """Kill the worker that makes a write, once that is recorded and before it hears of it.
 
         - ``write``: the n-th, from 1, or the label of a step, as "run charge": then the last that
           is written about the first such step.
         - ``id``: of the workflow whose writes count; by default those of all.
+        - ``optional``: whether it need not come; else the harness raises when it never does.
 
         A write is a step that is made, the end of a local step, or the result of a call. The worker
-        dies as by kill -9, and another takes over.
+        dies as by kill -9, and another takes over. Raises TypeError and ValueError for arguments
+        that are none.
         """
-        self._plan(write, before=False, id=id)
+        self._plan(write, before=False, id=id, optional=optional)
 
-    def kill_before(self, write: int | str, *, id: str | None = None) -> None:
+    def kill_before(
+        self, write: int | str, *, id: str | None = None, optional: bool = False
+    ) -> None:
         """Kill the worker that is about to make a write, which is then not recorded.
 
         So with the end of a local step its function has run, and nobody knows: it runs again.
         The rest as in ``kill_after``.
         """
-        self._plan(write, before=True, id=id)
+        self._plan(write, before=True, id=id, optional=optional)
 
     @property
     def kills(self) -> list[str]:
@@ -227,7 +290,12 @@ class Harness:
         self._settle(id, "resolved", codec.encode(value, encoder=self._front.shared.encoder))
 
     def reject(self, id: str, error: BaseException) -> None:
-        """Reject a promise from outside: who waits for it gets ``error``. As ``resolve``."""
+        """Reject a promise from outside: who waits for it gets ``error``. As ``resolve``.
+
+        Raises TypeError for what is no exception.
+        """
+        if not isinstance(error, BaseException):
+            raise TypeError(f"error must be `BaseException`, got {type(error).__name__}")
         self._settle(id, "rejected", codec.encode_error(error, encoder=self._front.shared.encoder))
 
     def cancel(self, id: str) -> None:
@@ -280,9 +348,14 @@ class Harness:
         self._ever.append(worker)
         worker.client.start()
 
-    def _plan(self, write: int | str, *, before: bool, id: str | None) -> None:
+    def _plan(self, write: int | str, *, before: bool, id: str | None, optional: bool) -> None:
+        check_text_or_none("id", id)
+        kill = Kill(_checked(write), before=before, id=id, optional=optional)
         self.calm()
-        self._kills.plan(Kill(_checked(write), before=before, id=id))
+        self._kills.plan(kill)
+
+    def _unused(self) -> list[str]:
+        return [*self._rules.unused(), *self._kills.unused()]
 
     def _died(self, worker: _Worker) -> None:
         self._stage.kill(worker)
@@ -392,4 +465,33 @@ def _checked(write: int | str) -> int | str:
         raise TypeError(f"write must be `int | str`, got {type(write).__name__}")
     if isinstance(write, int) and write < 1:
         raise ValueError("write must be greater than zero: writes count from 1")
+    if isinstance(write, str):
+        check_filled("write", write)
     return write
+
+
+def _checked_groups(groups: Iterable[str]) -> list[str]:
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        raise TypeError(f"groups must be `Iterable[str]`, got {type(groups).__name__}")
+    found = list(groups)
+    for each in found:
+        check_text("groups", each)
+    return found
+
+
+def _check_error(error: object) -> None:
+    """Raise TypeError unless that can be raised as it is."""
+    if isinstance(error, BaseException):
+        return
+    if not (isinstance(error, type) and issubclass(error, BaseException)):
+        wanted = "`BaseException | type[BaseException] | None`"
+        raise TypeError(f"error must be {wanted}, got {_shown(error)}")
+    try:
+        error()
+    except TypeError as refused:
+        text = f"error must be one that can be raised, and {error.__name__} takes arguments"
+        raise TypeError(f"{text}: {refused}") from refused
+
+
+def _shown(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -5,7 +5,7 @@ A write is a step that is made, a step of a worker that ends, or the result of a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk.steps import STEP
 
 RESULT = "result"
+_TOLD_MAX = 50
 
 
 class Write(Struct, frozen=True):
@@ -44,12 +45,17 @@ class Write(Struct, frozen=True):
 class Kill(Struct, frozen=True):
     """A worker dies ``before`` or after a write: the n-th (from 1; 0 is the beginning), or a label.
 
-    ``id`` is that of the workflow whose writes count; None: all do.
+    ``id`` is that of the workflow whose writes count; None: all do. ``optional``: it need not come.
     """
 
     write: int | str
     before: bool
     id: str | None
+    optional: bool = False
+
+    def __str__(self) -> str:
+        rest = "" if self.id is None else f", id={self.id!r}"
+        return f"kill_{'before' if self.before else 'after'}({self.write!r}{rest})"
 
 
 class Kills:
@@ -104,6 +110,23 @@ class Kills:
             if write is not None and _succeeded(answer):
                 self.writes.append(write)
 
+    def unused(self) -> list[str]:
+        """Say of each kill that had to come and did not what was written instead."""
+        return [
+            f"{plan} never applied: {self._instead(plan)}"
+            for plan in self._plans
+            if not plan.optional
+        ]
+
+    def _instead(self, plan: Kill) -> str:
+        writes = [each for each in self.writes if plan.id in (None, each.id)]
+        if self.writes and not writes:
+            found = dict.fromkeys(each.id for each in self.writes)
+            return f"nothing was written by {plan.id}, but by {_listed(found)}"
+        if isinstance(plan.write, str):
+            return f"steps written: {_listed(dict.fromkeys(each.label for each in writes))}"
+        return f"writes, {len(writes)} of them: {_listed(map(str, writes))}"
+
     def _due(self, write: Write, so_far: list[Write], *, before: bool) -> bool:
         for plan in self._plans:
             if plan.before == before and _meant(plan, write, so_far):
@@ -112,6 +135,12 @@ class Kills:
                 self.done.append(f"{when} write {len(so_far) + before}: {write}")
                 return True
         return False
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    more = [f"and {len(found) - _TOLD_MAX} more"] if len(found) > _TOLD_MAX else []
+    return ", ".join(found[:_TOLD_MAX] + more) or "none"
 
 
 def _meant(plan: Kill, write: Write, so_far: list[Write]) -> bool:

@@ -19,12 +19,22 @@ Func = Callable[..., Any]
 class Rule:
     """What is called in place of a function, from the attempt after ``after`` on, ``times`` often.
 
-    ``times`` None means from then on for ever.
+    ``times`` None means from then on for ever. ``told`` is how the test made it; None: it need not
+    apply.
     """
 
-    def __init__(self, name: str, act: Func, after: int = 0, times: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        act: Func,
+        after: int = 0,
+        times: int | None = None,
+        told: str | None = None,
+    ) -> None:
         self.name = name
         self.act = act
+        self.told = told
+        self.used = False
         self._after = after
         self._times = times
         self._attempts: dict[tuple[str, int], int] = {}
@@ -32,7 +42,15 @@ class Rule:
     def applies(self, id: str, attempt: int) -> bool:
         """Tell whether it is for this attempt; counts it."""
         number = self._attempts.setdefault((id, attempt), len(self._attempts))
-        return number >= self._after and (self._times is None or number < self._after + self._times)
+        until = None if self._times is None else self._after + self._times
+        applies = number >= self._after and (until is None or number < until)
+        self.used = self.used or applies
+        return applies
+
+    @property
+    def attempts(self) -> int:
+        """Return how many attempts there were so far, of functions of its name."""
+        return len(self._attempts)
 
 
 class Rules(Registry):
@@ -43,6 +61,7 @@ class Rules(Registry):
         self._base = base or Registry()
         self._rules: list[Rule] = []
         self._stubs: dict[str, Func] = {}
+        self._seen: dict[str, None] = {}
         self._rules_lock = threading.Lock()
 
     def find(self, name: str, version: int = 0) -> Registered | None:
@@ -64,9 +83,9 @@ class Rules(Registry):
 
         self._add(Rule(name, failing, **when))
 
-    def stub(self, name: str, act: Func) -> None:
+    def stub(self, name: str, act: Func, told: str | None = None) -> None:
         """Have ``act`` called in place of functions of that name."""
-        self._add(Rule(name, act))
+        self._add(Rule(name, act, told=told))
 
         def nothing(_ctx: Any, *_args: Any, **_kwargs: Any) -> None:
             raise AssertionError("a stub stands for it")
@@ -78,6 +97,7 @@ class Rules(Registry):
         """Return what is called in an attempt of ``func``: the rule that was made last decides."""
         with self._rules_lock:
             names = self._called(func)
+            self._seen[self._shown(func)] = None
             found = [each for each in self._rules if each.name in names]
             meant = [each for each in found if each.applies(id, attempt)]
         if not meant:
@@ -89,6 +109,27 @@ class Rules(Registry):
             return act(ctx, *args, **kwargs)
 
         return replaced
+
+    def unused(self) -> list[str]:
+        """Say of each rule that had to apply and never did what there was instead."""
+        with self._rules_lock:
+            unused = [each for each in self._rules if each.told is not None and not each.used]
+            return [f"{each.told} never applied: {self._instead(each)}" for each in unused]
+
+    def names(self) -> list[str]:
+        """Return the names of the functions that are registered."""
+        bases: tuple[Registry, ...] = (self._base, self)
+        return list(dict.fromkeys(name for each in bases for name in list(each._names)))  # noqa: SLF001  # of one package
+
+    def _instead(self, rule: Rule) -> str:
+        if rule.attempts:
+            return f"attempts of {rule.name}: {rule.attempts}"
+        seen = ", ".join(self._seen) or "none"
+        return f"functions called: {seen}; registered: {', '.join(self.names()) or 'none'}"
+
+    def _shown(self, func: Func) -> str:
+        entry = self.of(func)
+        return entry.name if entry is not None else getattr(func, "__name__", repr(func))
 
     def _add(self, rule: Rule) -> None:
         with self._rules_lock:

@@ -179,8 +179,8 @@ class Story:
         lines += [
             "The caller did nothing about it: it named a group, and each call an id.",
             "",
-            "Next: start a server with `resonate dev`, then write your own two programs",
-            "(docs/tutorial.md, ten minutes).",
+            "Next: start a server with `resonate dev` (in a checkout: `python3 dev.py serve`),",
+            "then write your own two programs (docs/tutorial.md, ten minutes).",
         ]
         return lines
 
