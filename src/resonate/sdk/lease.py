@@ -92,13 +92,19 @@ class Lease:
         written = functools.partial(self._written, action, done)
         self._host.put(Item([rq.TaskFence(self._host.head(), data)], written, None))
 
-    def _written(self, action: Any, done: Written, item: Item) -> None:
+    def _arrived(self, item: Item) -> bool:
+        """Take note of an answer; tell whether there is one, and it counts."""
         with self._lock:
             self._inflight -= 1
             if self._workflow.over:
-                return
+                return False
         if item.error is not None:
             self._workflow.lose()
+            return False
+        return True
+
+    def _written(self, action: Any, done: Written, item: Item) -> None:
+        if not self._arrived(item):
             return
         answer = item.answers[0]
         if answer.status not in (200, _INVALID):
@@ -155,7 +161,7 @@ class Lease:
             self._state = "held"
             self._host.going_on(execution)
             after = self._workflow.learn(answer.data.preload)
-            self._ask([] if after else awaited)
+            self._ask(awaited, told=bool(after))
             self._flush()
         carry_out(after)
         self._workflow.check()
@@ -167,12 +173,14 @@ class Lease:
         if self._backlog or self._workflow.ending:
             self.reclaim()
 
-    def _ask(self, awaited: list[str]) -> None:
-        """Ask for what is awaited, if it was not said what of it is settled; and look ahead."""
-        begun = (each for each in self._workflow.unfinished(here=False) if each not in awaited)
+    def _ask(self, awaited: list[str], *, told: bool) -> None:
+        """Ask for what is awaited, unless it was told what of it is settled; and look ahead."""
+        known = set(awaited)
+        begun = (each for each in self._workflow.unfinished(here=False) if each not in known)
         ahead = list(islice(begun, self._ahead))
+        wanted = ahead if told else [*awaited, *ahead]
         requests: list[rq.Request] = [
-            rq.PromiseGet(self._host.head(), rq.IdData(each)) for each in (*awaited, *ahead)
+            rq.PromiseGet(self._host.head(), rq.IdData(each)) for each in wanted
         ]
         if requests:
             self._inflight += 1
@@ -180,11 +188,7 @@ class Lease:
 
     def _found(self, ahead: int, item: Item) -> None:
         with self._lock:
-            self._inflight -= 1
-            if self._workflow.over:
-                return
-            if item.error is not None:
-                self._workflow.lose()
+            if not self._arrived(item):
                 return
             found = [each.data.promise for each in item.answers if each.status == 200]
             settled = [each.state != "pending" for each in found[len(found) - ahead :]]
