@@ -257,7 +257,7 @@ async def test_a_second_signal_does_not_wait_for_functions():
     working_until = asyncio.create_task(resonate.run_until_signal(math.inf))
     await forever.begin_run("id")
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.sleep(0.2)
+    await eventually(lambda: resonate._shared.client._worker._draining)
     assert not working_until.done()
     assert cancelled == []
     assert signal.getsignal(signal.SIGTERM) is not before
