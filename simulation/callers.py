@@ -12,7 +12,7 @@ from resonate.protocol.messages import Message, UnblockData
 from resonate.protocol.validation import BRANCH, DELAY, ORIGIN, TARGET
 from simulation.loop import Process
 from simulation.network import Lost, Network, Stream
-from simulation.workers import ANY
+from simulation.workers import ANY, function_tags
 
 GROUP = "callers"
 KINDS = ("leaf", "leaf", "leaf", "flow 1", "flow 3", "nap", "human", "unknown")
@@ -102,6 +102,7 @@ class Caller:
             tags |= {ORIGIN: promise_id, BRANCH: promise_id}
         if pick((False, False, False, True)):
             tags[DELAY] = str(now + timeout // 3)
+        tags |= function_tags(self._chance, what)
         data = rq.PromiseCreateData(promise_id, now + timeout, rq.Value(data=what), tags)
         await self.ask(rq.PromiseCreate, data)
 
@@ -144,7 +145,7 @@ class Caller:
             "{{.id}}@{{.timestamp}}",
             600_000,
             rq.Value(data="leaf"),
-            {TARGET: ANY},
+            {TARGET: ANY, **function_tags(self._chance, "leaf")},
         )
         answer = await self.ask(rq.ScheduleCreate, data)
         if answer.status == 200:

@@ -195,7 +195,7 @@ class World:
         for caller in self.callers:
             caller.calling = False
         steady = Worker(self.network, 99)  # somebody who knows everything and has room
-        steady._knows = True
+        steady.learn()
         self.workers.append(steady)
 
     async def _rest(self) -> None:

@@ -10,6 +10,9 @@ What a task does stands in its promise's param:
 ``unknown``    is released: this worker does not know it, some other one may
 =============  ===================================================================================
 
+The same stands in the tag of the function, if the caller gives it one. Some workers tell the server
+which functions they know; they are never given others by it.
+
 Local steps are what a replay must not do twice: each is created and settled through the fence.
 """
 
@@ -19,17 +22,21 @@ import asyncio
 import contextlib
 from typing import Any
 
+from msgspec.structs import replace
+
 from resonate.engine.members import Terms
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer, LeaseAnswer
 from resonate.protocol.messages import ExecuteData, Message
-from resonate.protocol.validation import BRANCH, EXTERNAL, ORIGIN, PARENT, TARGET, TIMER
+from resonate.protocol.validation import BRANCH, EXTERNAL, FUNC, ORIGIN, PARENT, TARGET, TIMER
+from simulation.faults import Chance
 from simulation.loop import Process
 from simulation.network import Lost, Network, Stream
 
 GROUP = "workers"
 ANY = f"poll://any@{GROUP}"
 GONE = (404, 409)
+FUNCTIONS = frozenset({"leaf", "flow", "nap", "human", "unknown"})
 
 
 class LeaseLost(Exception):
@@ -48,16 +55,27 @@ class Worker:
         self._same_pid = pick((True, False))
         self.ttl = pick((400, 2_000, 10_000))
         claim = pick((True, True, False))
+        self._knows = pick((True, True, False))
+        self._tells = pick((True, True, False))
         self._terms = Terms(
             capacity=pick((1, 3, 10)),
             claim=claim,
             ttl=self.ttl if claim else 0,
             presence=pick((True, False)),
             declared=True,
+            functions=self._functions(),
         )
-        self._knows = pick((True, True, False))
         self.lives = 0
         self.start()
+
+    def _functions(self) -> frozenset[str] | None:
+        known = FUNCTIONS if self._knows else FUNCTIONS - {"unknown"}
+        return known if self._tells else None
+
+    def learn(self) -> None:
+        """Know everything from the next connection on."""
+        self._knows = True
+        self._terms = replace(self._terms, functions=self._functions())
 
     def start(self) -> None:
         """Begin a life."""
@@ -150,6 +168,10 @@ class Worker:
     async def _run(self, what: str, lease: LeaseAnswer) -> None:
         task_id, version = lease.task.id, lease.task.version
         name, _, number = what.partition(" ")
+        told = self._terms.functions
+        assert told is None or name in told or FUNC not in lease.promise.tags, (
+            "not asked for others"
+        )
         if name == "unknown" and not self._knows:
             await self._must(rq.TaskRelease, rq.TaskReleaseData(task_id, version))
             return
@@ -158,7 +180,9 @@ class Worker:
             await self._step(lease, f"{task_id}:1")
             children = [f"{task_id}.{each}" for each in range(int(number))]
             for child in children:
-                await self._create(lease, child, self._child(int(number)), {TARGET: ANY})
+                what = self._child(int(number))
+                tags = {TARGET: ANY, **function_tags(self._chance, what)}
+                await self._create(lease, child, what, tags)
             await self._await(lease, children)
         elif name == "nap":
             await self._create(lease, f"{task_id}.t", None, {TIMER: "true"}, seconds=1.0)
@@ -250,3 +274,8 @@ class Worker:
     def _head(self) -> rq.Head:
         self._corr += 1
         return rq.Head(f"{self.pid}-{self._corr}", rq.VERSION)
+
+
+def function_tags(chance: Chance, what: str) -> dict[str, str]:
+    """Return the tag of the function that is called, which some callers give and others do not."""
+    return {FUNC: what.partition(" ")[0]} if chance.random.random() < 0.6 else {}

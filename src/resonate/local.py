@@ -130,6 +130,7 @@ class LocalTransport:
                 ttl=terms.ttl,
                 presence=True,
                 declared=True,
+                functions=terms.functions,
             ),
             connection,
         )

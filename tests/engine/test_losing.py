@@ -263,23 +263,64 @@ async def test_a_task_that_rests_goes_to_a_new_member_at_once(servers, monkeypat
         await server.given(Worker(server, "y"), "a")
 
 
-async def test_a_task_that_rests_does_so_for_who_gave_it_back_and_comes_again(servers, monkeypatch):
-    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 120))
+async def test_a_new_life_of_who_gave_a_task_back_is_asked_again_at_once(servers, monkeypatch):
+    """The new process may have the function that the old one had not."""
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 60_000))
     async with servers.start() as server:
-        released = await rested(server, "x")
-        again = Worker(server, "x")
-        await server.given(again, "a")
-        assert again.times[0] - released > 0.119
+        await rested(server, "x")
+        await server.given(Worker(server, "x"), "a")
 
 
 async def test_a_new_member_of_another_group_rouses_nothing(servers, monkeypatch):
-    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 120))
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 60_000))
     async with servers.start() as server:
-        released = await rested(server, "x")
-        Worker(server, "other", group="other")
-        new = Worker(server, "x")
-        await server.given(new, "a")
-        assert new.times[0] - released > 0.119
+        worker = Worker(server, "x")
+        await server.create("a")
+        for version in (1, 2):
+            await eventually(lambda version=version: len(worker.given) == version)
+            await server.release("a", version)
+        Worker(server, "x", group="other")
+        await never(lambda: len(worker.given) > 2, 0.1)
+
+
+async def test_a_task_goes_round_to_everybody_once_before_it_rests(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (60_000,))
+    async with servers.start() as server:
+        workers = [Worker(server, pid) for pid in "wxyz"]
+        await server.create("a")
+        for version in range(1, 5):
+            await eventually(lambda: sum(len(each.given) for each in workers) == version)  # noqa: B023
+            await server.release("a", version)
+        assert [each.given for each in workers] == [["a"]] * 4
+        await never(lambda: sum(len(each.given) for each in workers) > 4, 0.1)
+
+
+async def test_a_task_waits_for_who_has_not_refused_it_and_has_no_room(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (0, 60_000))
+    async with servers.start() as server:
+        busy = Worker(server, "busy", capacity=1)
+        await server.create("work")
+        await server.given(busy, "work")
+        other = Worker(server, "x")
+        await server.create("a")
+        await server.given(other, "a")
+        await server.release("a", 1)
+        await never(lambda: len(other.given) > 1 or len(busy.given) > 1, 0.1)
+        await server.fulfill("work", 1)
+        await server.given(busy, "work", "a")
+
+
+async def test_a_pid_that_is_no_member_and_refuses_does_not_spin(servers, monkeypatch):
+    """Who acquires under another name than that of its stream is not known to have refused."""
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (60_000,))
+    async with servers.start() as server:
+        worker = Worker(server, "x", claim=False)
+        await server.create("a")
+        for version in (1, 2):
+            await eventually(lambda version=version: len(worker.given) == version)
+            await server.acquire("a", version - 1, "foreign")
+            await server.release("a", version)
+        await never(lambda: len(worker.given) > 2, 0.1)
 
 
 async def test_a_delayed_release_waits_for_its_delay(servers):

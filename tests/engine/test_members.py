@@ -26,8 +26,8 @@ def load(directory, member, held):
     directory.place(member)
 
 
-def pick(directory, avoid=None):
-    member = directory.groups["g"].pick(avoid)
+def pick(directory, *, avoid=(), function=None):
+    member = directory.groups["g"].pick(function, avoid)
     return member and member.pid
 
 
@@ -73,15 +73,55 @@ def test_a_member_that_takes_nothing_is_never_picked(directory, why):
 
 def test_avoided_only_while_there_is_another(directory):
     join(directory, "a")
-    assert pick(directory, avoid="a") == "a"
+    assert pick(directory, avoid={"a"}) == "a"
     other = join(directory, "b")
     load(directory, other, 2)
-    assert pick(directory, avoid="a") == "b"
+    assert pick(directory, avoid={"a"}) == "b"
     load(directory, other, 3)
-    assert pick(directory, avoid="a") == "a"
+    assert pick(directory, avoid={"a"}) == "a"
     group = directory.groups["g"]
-    assert not group.has_other("a")
-    assert group.has_other("b")
+    assert not group.has_other("a", None)
+    assert group.has_other("b", None)
+
+
+def test_a_function_goes_to_who_can_run_it_or_did_not_say(directory):
+    load(directory, join(directory, "f", functions=frozenset({"f"})), 1)
+    load(directory, join(directory, "fg", functions=frozenset({"f", "g"})), 2)
+    assert [pick(directory, function=each) for each in ("f", "g", "h", None)] == [
+        "f",
+        "fg",
+        None,
+        "f",
+    ]
+    assert pick(directory, function="f", avoid={"f"}) == "fg"
+    join(directory, "any")
+    assert [pick(directory, function=each) for each in ("f", "h")] == ["any", "any"]
+    group = directory.groups["g"]
+    directory.remove(group.members["any"])
+    assert [group.can_run(each) for each in ("f", "h", None)] == [True, False, True]
+    assert group.has_other("f", "f")
+    assert not group.has_other("fg", "g")
+    directory.remove(group.members["fg"])
+    assert not group.can_run("g")
+
+
+def test_among_equals_of_several_crews_the_one_that_waited_longest_is_next(directory):
+    members = [join(directory, each, functions=frozenset({"f", each})) for each in "abc"]
+    order = []
+    for _ in range(6):
+        order.append(pick(directory, function="f"))
+        member = next(each for each in members if each.pid == order[-1])
+        load(directory, member, member.held + 1)
+        load(directory, member, member.held - 1)
+    assert "".join(order) == "abcabc"
+
+
+def test_who_only_listens_runs_nothing(directory):
+    join(directory, "caller", capacity=0)
+    group = directory.groups["g"]
+    assert not group.works
+    assert not group.can_run("f")
+    assert not group.has_fresh(None, ())
 
 
 def test_who_left_offers_unanswered_comes_last(directory):

@@ -9,8 +9,10 @@ import pytest
 
 from resonate.core.objects import Task
 from resonate.engine.clock import Clock
-from resonate.engine.hints import Hints
+from resonate.engine.hints import Hint, Hints
+from resonate.engine.members import Group, Member, Terms
 from resonate.protocol import requests as rq
+from resonate.protocol.addresses import any_route
 from resonate.protocol.limits import RELEASE_BACKOFF_MS
 from tests.engine.cluster import HEAD, Worker
 from tests.store.stores import acquired, targeted
@@ -192,37 +194,122 @@ def parked(pid):
     return targeted("a", acquired(pid, 9)), targeted("a", Task("suspended", 1))
 
 
-def test_the_first_release_rests_not_at_all_and_further_ones_longer():
+def group_of(*pids):
+    group = Group("g")
+    for pid in pids:
+        group.add(Member("g", pid, Terms(), None))
+    return group
+
+
+ALONE = group_of("x")
+
+
+def release(hints, task_id, pid="x", group=ALONE, now=1_000):
+    return hints.released(task_id, pid, any_route("g"), group, now)
+
+
+def test_the_first_release_of_who_is_alone_rests_not_at_all_and_further_ones_longer():
     hints = Hints()
-    rests = [hints.released("a", "x", 1_000, "r") for _ in range(8)]
+    rests = [release(hints, "a") for _ in range(8)]
     assert rests == [*RELEASE_BACKOFF_MS, RELEASE_BACKOFF_MS[-1], RELEASE_BACKOFF_MS[-1]]
-    assert hints.get("a").not_before == 1_000 + RELEASE_BACKOFF_MS[-1]
-    assert (hints.get("a").holder, hints.get("a").failed) == ("x", True)
-    assert hints.released("b", "x", 0, "r") == 0
+    assert hints.rests("a", 1_000) == RELEASE_BACKOFF_MS[-1]
+    assert hints.rests("a", 1_000 + RELEASE_BACKOFF_MS[-1]) == 0
+    assert hints.get("a").avoid == {"x"}
+    assert release(hints, "b") == 0
+
+
+def test_everybody_is_asked_once_before_a_task_rests():
+    hints, group = Hints(), group_of("x", "y", "z")
+    assert [release(hints, "a", pid, group) for pid in "xyz"] == [0, 0, RELEASE_BACKOFF_MS[0]]
+    assert hints.get("a").avoid == {"x", "y", "z"}
+    assert release(hints, "a", "x", group) == RELEASE_BACKOFF_MS[1]
+
+
+def test_who_refuses_for_the_second_time_makes_it_rest():
+    hints, group = Hints(), group_of("x", "y")
+    assert [release(hints, "a", "x", group) for _ in range(2)] == [0, RELEASE_BACKOFF_MS[1]]
+
+
+def test_after_eight_that_refused_a_task_rests_before_the_next():
+    pids = [f"w{number}" for number in range(20)]
+    hints, group = Hints(), group_of(*pids)
+    rests = [release(hints, "a", pid, group) for pid in pids[:10]]
+    assert rests == [0] * 8 + [*RELEASE_BACKOFF_MS[1:3]]
+
+
+def test_with_room_only_where_it_was_refused_a_task_rests_until_others_have_some():
+    hints, group = Hints(), group_of("x", "busy")
+    busy = group.members["busy"]
+    busy.held = busy.terms.capacity
+    group.place(busy)
+    assert release(hints, "a", "x", group) == RELEASE_BACKOFF_MS[1]
+    assert hints.rouse(group.members["x"]) == []
+    busy.held -= 1
+    assert hints.rouse(busy) == ["a"]
+    assert hints.rests("a", 1_000) == 0
+    assert hints.rouse(busy) == []
+
+
+def test_as_many_are_roused_as_there_is_room_for():
+    hints = Hints()
+    for each in "abcd":
+        release(hints, each)
+        release(hints, each)
+    assert hints.rouse(Member("g", "y", Terms(capacity=3), None)) == ["a", "b", "c"]
+    assert hints.rouse(Member("other", "y", Terms(capacity=3), None)) == []
+    unable = Member("g", "y", Terms(capacity=3, functions=frozenset()), None)
+    assert hints.rouse(unable) == ["d"]  # it does not tell which function it calls
+
+
+def test_a_task_of_a_function_is_roused_for_who_can_run_it():
+    hints = Hints()
+    for _ in range(2):
+        hints.released("a", "x", any_route("g", "f"), ALONE, 0)
+    able, unable = (
+        Member("g", "y", Terms(functions=frozenset({name})), None) for name in ("f", "other")
+    )
+    assert hints.rouse(unable) == []
+    assert hints.rouse(able) == ["a"]
+
+
+def test_the_tasks_that_rest_are_bounded_and_the_oldest_goes_first(monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RESTING_MAX", 2)
+    monkeypatch.setattr("resonate.engine.hints._HINTS_MAX", 1)
+    hints = Hints()
+    for each in "abc":
+        for _ in range(2):
+            release(hints, each)
+    assert [hints.rests(each, 1_000) for each in "abc"] == [0, 100, 100]
+    hints.lost("z", "x", 1)
+    assert [each for each in "abcz" if hints.get(each)] == ["b", "c", "z"]
 
 
 def test_a_holder_that_is_lost_failed():
     hints = Hints()
     hints.lost("a", "x", 3)
     assert (hints.get("a").holder, hints.get("a").failed) == ("x", True)
-    assert hints.get("a").not_before == 0
+    assert hints.get("a").avoid == {"x"}
+    assert hints.rests("a", 0) == 0
     assert [hints.loser("a", version) for version in (2, 3, 4)] == [None, "x", None]
-    hints.released("a", "y", 0, "r")
+    release(hints, "a", "y")
+    assert hints.get("a").avoid == {"x", "y"}
     assert hints.loser("a", 3) is None
     assert hints.loser("b", 3) is None
 
 
 def test_a_workflow_that_parks_clears_the_past_and_names_its_holder():
     hints = Hints()
-    hints.released("a", "x", 1_000, "r")
+    for _ in range(2):
+        release(hints, "a")
     hints.see(*parked("y"))
-    hint = hints.get("a")
-    assert (hint.holder, hint.failed, hint.releases, hint.not_before) == ("y", False, 0, 0)
+    assert hints.get("a") == Hint(holder="y")
+    assert hints.rests("a", 1_000) == 0
 
 
 def test_a_task_that_ends_leaves_no_hint():
     hints = Hints()
-    hints.released("a", "x", 1_000, "r")
+    for _ in range(2):
+        release(hints, "a")
     before = targeted("a", acquired("x", 9))
     hints.see(before, targeted("a", Task("fulfilled", 1), state="resolved"))
     assert hints.get("a") is None

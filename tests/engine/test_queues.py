@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from resonate.engine import queues
-from resonate.engine.members import Member, Terms
+from resonate.engine.members import Group, Member, Terms
 from resonate.engine.queues import Queue, Queues, Waiting
 from resonate.protocol.addresses import any_route, uni_route
 from resonate.store.contract import Ready
@@ -163,27 +163,28 @@ def member(pid, group="g"):
 
 
 def test_a_queue_exists_while_somebody_takes_from_it():
-    read = []
-    all_queues = Queues(read.append)
-    one, two = member("x"), member("y")
+    read, looked = [], []
+    all_queues = Queues(read.append, lambda *where: looked.append(where), None)
+    group, one, two = Group("g"), member("x"), member("y")
     all_queues.opened(one)
     all_queues.opened(two)
+    assert looked == [("g", "")]
     assert [each.route for each in read] == [
         any_route("g"),
         uni_route("g", "x"),
         uni_route("g", "y"),
     ]
     shared = all_queues.get(any_route("g"))
-    all_queues.closed(one, last=False)
+    all_queues.closed(one, group)
     assert all_queues.get(any_route("g")) is shared
     assert all_queues.get(uni_route("g", "x")) is None
-    all_queues.closed(two, last=True)
+    all_queues.closed(two, None)
     assert all_queues.get(any_route("g")) is None
     assert list(all_queues.dirty()) == []
 
 
 def test_queues_of_one_member_are_looked_through_first():
-    all_queues = Queues(lambda queue: None)
+    all_queues = Queues(lambda queue: None, lambda *where: None, None)
     all_queues.opened(member("x"))
     list(all_queues.dirty())
     all_queues.touch(any_route("g"))

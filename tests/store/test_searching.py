@@ -6,6 +6,7 @@ import pytest
 
 from resonate.core.objects import Task
 from resonate.protocol import requests as rq
+from resonate.protocol.addresses import POLLED, any_route, function_routes
 from resonate.protocol.cursors import encode_cursor
 from resonate.protocol.limits import INT64_MAX, SEARCH_BYTES_MAX
 from resonate.protocol.validation import BRANCH, ORIGIN, PARENT, TARGET, TIMER
@@ -144,7 +145,7 @@ async def test_schedules_are_told_by_tags_and_prefix(stores):
 # --- routes ---------------------------------------------------------------------------------------
 
 
-async def test_pushed_tells_the_http_routes_of_pending_tasks(stores):
+async def test_routes_are_those_of_pending_tasks_between_two_texts(stores):
     def task(name, url, **fields):
         return targeted(name, tags={TARGET: url}, route=url, **fields)
 
@@ -152,15 +153,21 @@ async def test_pushed_tells_the_http_routes_of_pending_tasks(stores):
         await put(
             store,
             targeted("polled"),
+            *(targeted(f"calls {each}", route=any_route("g", each)) for each in ("f", "f:2", "é")),
+            targeted("calls another", route=any_route("g2", "f")),
             task("a", "http://b/2"),
             task("b", "http://b/2"),
             task("c", "https://a"),
             task("d", "http://a/1"),
             task("held", "http://held", task=acquired("p", 9)),
         )
-        assert await store.pushed("", 9) == ["http://a/1", "http://b/2", "https://a"]
-        assert await store.pushed("", 1) == ["http://a/1"]
-        assert await store.pushed("http://a/1", 9) == ["http://b/2", "https://a"]
+        assert await store.routes("", POLLED, 9) == ["http://a/1", "http://b/2", "https://a"]
+        assert await store.routes("", POLLED, 1) == ["http://a/1"]
+        assert await store.routes("http://a/1", POLLED, 9) == ["http://b/2", "https://a"]
+        mine = [any_route("g", each) for each in ("f", "f:2", "é")]
+        assert await store.routes(*function_routes("g"), 9) == mine
+        assert await store.routes(mine[0], function_routes("g")[1], 1) == mine[1:2]
+        assert await store.routes(*function_routes("none"), 9) == []
 
 
 # --- what may be deleted --------------------------------------------------------------------------

@@ -240,7 +240,7 @@ PLANS = {
     "held": ["promises_lease"],
     "obligations": ["promises_obligations"],
     "branch": ["promises_branch"],
-    "pushed": ["promises_ready", "promises_ready"],
+    "routes": ["promises_ready", "promises_ready"],
     "promises_by_id": ["sqlite_autoindex_promises_1"],
     "promises_newest": ["promises_created"],
     "promises_oldest": ["promises_created"],

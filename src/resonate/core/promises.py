@@ -19,7 +19,7 @@ from resonate.core.objects import (
     settled,
 )
 from resonate.core.state import State
-from resonate.protocol.addresses import parse_address
+from resonate.protocol.addresses import route_of
 from resonate.protocol.answers import Answer, PromiseAnswer
 from resonate.protocol.limits import INT64_MAX
 from resonate.protocol.records import EMPTY, PromiseState, Value
@@ -30,7 +30,7 @@ from resonate.protocol.requests import (
     RegisterCallbackData,
     RegisterListenerData,
 )
-from resonate.protocol.validation import DELAY, TARGET, TIMER
+from resonate.protocol.validation import DELAY, FUNC, TARGET, TIMER, VERSION
 
 NOT_FOUND = Answer(404, "Promise not found")
 AWAITED_NOT_FOUND = Answer(404, "Awaited promise not found")
@@ -135,8 +135,7 @@ def born(data: PromiseCreateData, at: int, task: Task | None = None) -> Promise:
     tags = data.tags or {}
     param = data.param or EMPTY
     target = tags.get(TARGET)
-    address = None if target is None else parse_address(target)
-    route = None if address is None else address.route
+    route = None if target is None else route_of(target, tags.get(FUNC), tags.get(VERSION))
     living = Promise(
         data.id, "pending", param, EMPTY, tags, data.timeout_at, at, route=route, task=task
     )

@@ -25,6 +25,7 @@ from resonate.engine.timers import Timers
 from resonate.protocol import requests as rq
 from resonate.protocol.addresses import is_pushed
 from resonate.protocol.envelope import Rules
+from resonate.protocol.validation import TARGET
 
 _OWN = rq.Head("server", rq.VERSION)  # head of requests that the server makes for a connection
 
@@ -139,8 +140,9 @@ class Decider:
                 before = state.before.get(request.data.id)
                 task = before.task if isinstance(before, Promise) else None
                 pid = task.pid if task is not None else None
-                route = before.route if isinstance(before, Promise) else None
-                self._dispatch.released(request.data.id, pid, route)
+                if isinstance(before, Promise) and before.route is not None:
+                    target = before.tags[TARGET]
+                    self._dispatch.released(request.data.id, pid, target, before.route)
             elif type(request) is rq.TaskAcquire:
                 for member in self._directory.by_pid(request.data.pid):
                     self._dispatch.answered(member)

@@ -7,8 +7,8 @@ Rules:
 - Preferences, in this order: the exact member of a ``uni`` address (its tasks come before those of
   the group); the member named by ``any`` or the last holder of a parked workflow, unless it
   failed; then whoever is least loaded, rather not the one that failed.
-- The first release of a task brings it to another member at once; further ones in a row wait longer
-  and longer, so that a function nobody knows does not spin.
+- A task that tells which function it calls goes to members that can run that; while nobody in the
+  group can, it waits. One that a member gave back goes to others, or rests (``hints``).
 - Nothing here writes: ``next`` names task and member, the engine acts on it.
 """
 
@@ -26,12 +26,18 @@ from resonate.engine.clock import Clock
 from resonate.engine.hints import Hints
 from resonate.engine.members import Directory, Group, Member
 from resonate.engine.offers import Offer, Offers
-from resonate.engine.queues import Queue, Queues, Waiting, routes
-from resonate.protocol.addresses import parse_address
+from resonate.engine.queues import Queue, Queues, Waiting
+from resonate.protocol.addresses import (
+    function_of,
+    is_pushed,
+    parse_address,
+    push_group,
+)
 from resonate.protocol.limits import RECYCLE_HOLD_MS
 from resonate.protocol.validation import BRANCH, TARGET
 from resonate.store.contract import Ready
 
+_FIND_SECONDS = 1.0  # between two looks for functions, where there are more than may be in memory
 _HEADS = 256  # tasks at the head of a queue that are loaded together
 
 
@@ -48,7 +54,8 @@ class Dispatch:
 
     ``look`` asks the engine for a batch that loads objects, with their branches, and shows them to
     ``see``; ``read`` asks
-    it to read a queue on from the store and to call ``refilled``.
+    it to read a queue on from the store and to call ``refilled``, ``find`` to look there for
+    functions of a group that are waited for, and to call ``found``.
     """
 
     def __init__(
@@ -58,11 +65,13 @@ class Dispatch:
         *,
         look: Callable[[list[str]], None],
         read: Callable[[Queue], None],
+        find: Callable[[str, str], None],
     ) -> None:
         self._clock = clock
         self._directory = directory
         self._look = look
-        self._queues = Queues(read)
+        self._find = find
+        self._queues = Queues(read, find, self._find_later)
         self._offers = Offers(directory, self._offer_ended)
         self._hints = Hints()
         self._recycled: dict[tuple[str, str], int] = {}
@@ -74,28 +83,24 @@ class Dispatch:
         if member.terms.capacity > 0:
             self._recycled.pop((member.group, member.pid), None)
             self._queues.opened(member)
+            self._hints.joined(member)
             self.freed(member)
-            self._rouse(member)
-
-    def _rouse(self, member: Member) -> None:
-        """What nobody here could do may be what the newcomer is for."""
-        mine = {route for route, _ in routes(member)}
-        rested = self._hints.rouse(mine, member.pid, self._clock.now())
-        if rested:
-            self._look(rested)
 
     def left(self, member: Member, *, recycled: bool) -> None:
         """A member is gone; one whose stream the server itself ended is waited for a little."""
         if recycled:
             self._hold(member)
         self._offers.left(member)
-        self._queues.closed(member, last=member.group not in self._directory.groups)
+        self._queues.closed(member, self._directory.groups.get(member.group))
 
     def freed(self, member: Member) -> None:
         """A member may have room again."""
         if member.free:
             self._queues.freed(member)
             self._offers.freed(member)
+            rested = self._hints.rouse(member)
+            if rested:
+                self._look(rested)
 
     def answered(self, member: Member) -> None:
         """A member tried to acquire something."""
@@ -141,6 +146,8 @@ class Dispatch:
                 self._offers.settled(after.id)
             self._hints.see(before, after)
             return
+        if queue is None:
+            queue = self._open(after)
         offer = self._offers.get(after.id)
         if offer is not None and offer.waiting.version == task.version:
             return
@@ -154,9 +161,30 @@ class Dispatch:
             queue.tasks[after.id].version = task.version
         self._queues.touch(queue.route)
 
-    def released(self, task_id: str, pid: str | None, route: str | None) -> None:
+    def _open(self, promise: Promise) -> Queue | None:
+        """Make the queue of a function that is called for the first time, if anybody can run it."""
+        assert promise.route is not None
+        if function_of(promise.route) is None:
+            return None
+        group = self._directory.groups.get(_group_of(promise.tags[TARGET]))
+        return None if group is None else self._queues.open_function(promise.route, group)
+
+    def found(self, name: str, after: str, routes: list[str], *, whole: bool) -> None:
+        """Take in for which functions of a group tasks wait in the store, beyond ``after``."""
+        group = self._directory.groups.get(name)
+        if group is not None:
+            self._queues.found(group, after, routes, whole=whole)
+
+    def _find_later(self, group: str, after: str) -> None:
+        asyncio.get_running_loop().call_later(_FIND_SECONDS, self._find, group, after)
+
+    def released(self, task_id: str, pid: str | None, target: str, route: str) -> None:
         """The holder gave the task back."""
-        if self._hints.released(task_id, pid, self._clock.now(), route):
+        group = self._directory.groups.get(_group_of(target))
+        if group is None:
+            return
+        holder = route if is_pushed(route) else pid  # who runs behind an address goes by any pid
+        if self._hints.released(task_id, holder, route, group, self._clock.now()):
             self._wake_later(task_id)
 
     def lost(self, task_id: str, pid: str, version: int) -> None:
@@ -169,11 +197,11 @@ class Dispatch:
 
     def _wake_later(self, task_id: str) -> None:
         """Have a resting task looked at when its rest is over: nothing else would."""
-        hint = self._hints.get(task_id)
-        left = 0 if hint is None else hint.not_before - self._clock.now()
+        left = self._hints.rests(task_id, self._clock.now())
         if left > 0:
             asyncio.get_running_loop().call_later(left / 1000, self._wake_later, task_id)
         else:
+            self._hints.rested(task_id)
             self._look([task_id])
 
     def refilled(self, queue: Queue, found: list[Ready], *, whole: bool) -> None:
@@ -199,15 +227,14 @@ class Dispatch:
         waiting = Waiting(ready.id, ready.version, ready.retry_at)
         waiting.prefer = address.id if address is not None else None
         hint = self._hints.get(ready.id)
-        if hint is not None and hint.failed:
-            waiting.avoid = hint.holder
+        if hint is not None and (hint.failed or hint.refused):
+            waiting.avoid = hint.avoid
         elif hint is not None and waiting.prefer is None:
             waiting.prefer = hint.holder
         return waiting
 
     def _rests(self, task_id: str) -> bool:
-        hint = self._hints.get(task_id)
-        return hint is not None and hint.not_before > self._clock.now()
+        return self._hints.rests(task_id, self._clock.now()) > 0
 
     # --- giving -----------------------------------------------------------------------------------
 
@@ -273,13 +300,13 @@ class Dispatch:
 
     def _choose(self, group: Group, queue: Queue, waiting: Waiting) -> Member | None:
         wish = queue.pid or waiting.prefer
-        if wish is not None and (queue.pid is not None or wish != waiting.avoid):
+        if wish is not None and (queue.pid is not None or wish not in waiting.avoid):
             member = group.members.get(wish)
-            if member is not None and member.free:
+            if member is not None and member.free and member.can_run(queue.function):
                 return member
             if queue.pid is not None or self._is_held(queue, waiting):
                 return None
-        return group.pick(waiting.avoid)
+        return group.pick(queue.function, waiting.avoid)
 
     def _is_held(self, queue: Queue, waiting: Waiting) -> bool:
         return waiting.prefer is not None and (queue.group, waiting.prefer) in self._recycled
@@ -300,7 +327,7 @@ class Dispatch:
         """An offer ended without anybody having the task: it goes back to the front."""
         queue = self._queues.get(offer.queue.route)
         if queue is not None:
-            offer.waiting.avoid = avoid
+            offer.waiting.avoid = frozenset(() if avoid is None else (avoid,))
             queue.again(offer.waiting)
             self._queues.touch(queue.route)
             self._look([offer.waiting.id])
@@ -315,3 +342,10 @@ def _lacks_branch(state: State, task_id: str) -> bool:
     if promise is None or promise.task is None or promise.task.version == 0:
         return False
     return bool(promise.tags.get(BRANCH)) and not state.knows(BranchOf(task_id))
+
+
+def _group_of(target: str) -> str:
+    """Return the name of the group whose members may have a task."""
+    address = parse_address(target)
+    assert address is not None, "a promise with a route has a target"
+    return push_group(address.route) if address.cast == "http" else address.group

@@ -37,11 +37,12 @@ from resonate.engine.retention import Retention
 from resonate.engine.timers import Timers
 from resonate.engine.trace import Trace
 from resonate.protocol import requests as rq
-from resonate.protocol.addresses import is_pushed
+from resonate.protocol.addresses import POLLED, function_routes, is_pushed
 from resonate.protocol.answers import Answer
 from resonate.protocol.envelope import LENIENT, Rules
 from resonate.protocol.errors import ServerError, StartError, Unavailable, told_as
 from resonate.protocol.limits import (
+    FUNCTION_QUEUES_MAX,
     GRACE_MS,
     PUSH_ADDRESSES_MAX,
     QUEUE_TASKS_MAX,
@@ -86,7 +87,11 @@ class Engine:
         self.directory = Directory()
         self._holders = Holders(self.directory)
         self._dispatch = Dispatch(
-            self._clock, self.directory, look=self._look, read=self._read_queue
+            self._clock,
+            self.directory,
+            look=self._look,
+            read=self._read_queue,
+            find=self._find_functions,
         )
         self._firing = Firing(self._clock, self.directory, self._dispatch, push)
         self._timers = Timers(self._clock, self._load_due, self._firing.fire, self._spawn)
@@ -392,6 +397,16 @@ class Engine:
         self._dispatch.refilled(queue, found, whole=len(found) < QUEUE_TASKS_MAX)
         self._admission.nudge()
 
+    def _find_functions(self, group: str, after: str) -> None:
+        self._spawn(self._look_for_functions(group, after))
+
+    async def _look_for_functions(self, group: str, after: str) -> None:
+        await self._all_durable()
+        low, high = function_routes(group)
+        found = await self._store.routes(max(low, after), high, FUNCTION_QUEUES_MAX)
+        self._dispatch.found(group, after, found, whole=len(found) < FUNCTION_QUEUES_MAX)
+        self._admission.nudge()
+
     def _want_address(self, promise: Promise, now: int) -> None:
         route = promise.route
         if route is None or not is_pushed(route) or self._decider.paused:
@@ -409,5 +424,5 @@ class Engine:
 
     async def _waited_for(self) -> list[str]:
         """Return HTTP addresses that something waits for: one too many, if there are too many."""
-        tasks = await self._store.pushed("", PUSH_ADDRESSES_MAX + 1)
+        tasks = await self._store.routes("", POLLED, PUSH_ADDRESSES_MAX + 1)
         return [*tasks, *self._delivery.unblocks.pushed()]

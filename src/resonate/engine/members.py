@@ -1,6 +1,8 @@
 """Members: the connections of a group, and which of them takes the next task.
 
 Rules:
+- A member that told which functions it can run is given no calls of others; one that told nothing
+  is given any.
 - A member's load is what it holds plus what it was offered; it takes nothing at ``capacity``.
 - The least loaded member comes first; among equals the one that has waited longest.
 - A suspect member (its lease ran out) takes nothing until it shows life; nor does one whose socket
@@ -10,15 +12,17 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Container
 from typing import Protocol
 
 from msgspec import Struct
 
-from resonate.protocol.addresses import push_group
+from resonate.protocol.addresses import any_route, push_group, uni_route
 from resonate.protocol.limits import CAPACITY_DEFAULT, CAPACITY_MAX
 from resonate.protocol.messages import Message
 
+Rank = tuple[int, int]  # load, and since when: the order in which members get tasks
 _LAST = CAPACITY_MAX + 1  # added to the load of a member that comes after all others
 
 
@@ -36,7 +40,8 @@ class Terms(Struct, frozen=True):
     """What a connection declared (section 8.3): ``capacity`` 0 means it only listens.
 
     With ``claim`` the server acquires tasks on its behalf, for ``ttl`` milliseconds. With
-    ``presence`` its leases are released soon after it is gone.
+    ``presence`` its leases are released soon after it is gone. ``functions`` are the keys
+    (``protocol.addresses``) of those it can run; None: it did not say, and may be asked for any.
     """
 
     capacity: int = CAPACITY_DEFAULT
@@ -44,6 +49,7 @@ class Terms(Struct, frozen=True):
     ttl: int = 0
     presence: bool = False
     declared: bool = False
+    functions: frozenset[str] | None = None
 
 
 class Member:
@@ -60,7 +66,10 @@ class Member:
         self.suspect = False
         self.paused = False
         self.open = True
-        self.bucket: int | None = None
+        self.crew: Crew | None = None
+        self.rank: Rank | None = None
+        self.shared_route = pid if self.is_address else any_route(group)
+        self.own_route = None if self.is_address else uni_route(group, pid)
 
     @property
     def is_address(self) -> bool:
@@ -79,19 +88,62 @@ class Member:
             self.open and not self.suspect and not self.paused and self.load < self.terms.capacity
         )
 
+    def can_run(self, function: str | None) -> bool:
+        """Tell whether it may be asked for a function; None: nobody knows for which."""
+        return function is None or self.terms.functions is None or function in self.terms.functions
+
+
+class Crew:
+    """The members of a group that can run the same functions, in buckets by load."""
+
+    def __init__(self, functions: frozenset[str] | None) -> None:
+        self.functions = functions
+        self.size = 0
+        self._buckets: dict[int, dict[Member, None]] = {}
+
+    def can_run(self, function: str | None) -> bool:
+        """See ``Member.can_run``."""
+        return function is None or self.functions is None or function in self.functions
+
+    def put(self, member: Member, rank: Rank) -> None:
+        """Put a member at the end of the bucket of its load."""
+        self._buckets.setdefault(rank[0], {})[member] = None
+
+    def take(self, member: Member, rank: Rank) -> None:
+        """Take a member out of its bucket."""
+        bucket = self._buckets[rank[0]]
+        del bucket[member]
+        if not bucket:
+            del self._buckets[rank[0]]
+
+    def first(self, avoid: Container[str]) -> Member | None:
+        """Return the member for the next task; one to ``avoid`` only when there is no other."""
+        spare = None
+        for load in sorted(self._buckets):
+            for member in self._buckets[load]:
+                if member.pid not in avoid:
+                    return member
+                spare = spare or member
+        return spare
+
 
 class Group:
-    """The members of one group, in buckets by load."""
+    """The members of one group, in crews by what they can run."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.members: dict[str, Member] = {}
-        self._buckets: dict[int, dict[str, Member]] = {}
+        self._crews: dict[frozenset[str] | None, Crew] = {}
+        self._numbers = itertools.count()
 
     def add(self, member: Member) -> None:
         """Take a member in; its pid must be free."""
         assert member.pid not in self.members, "one connection a pid"
         self.members[member.pid] = member
+        if member.terms.capacity > 0:
+            functions = member.terms.functions
+            crew = member.crew = self._crews.setdefault(functions, Crew(functions))
+            crew.size += 1
         self.place(member)
 
     def remove(self, member: Member) -> None:
@@ -99,39 +151,66 @@ class Group:
         member.open = False
         self.place(member)
         del self.members[member.pid]
+        crew = member.crew
+        if crew is not None:
+            crew.size -= 1
+            if not crew.size:
+                del self._crews[crew.functions]
 
     def place(self, member: Member) -> None:
-        """Put the member into the bucket of its load, or into none when it takes nothing."""
+        """Put the member where its load belongs, or nowhere when it takes nothing."""
+        crew, rank = member.crew, member.rank
+        if crew is None:
+            return
         bucket = None
         if member.free:
             bucket = member.load + (_LAST if member.unanswered else 0)
-        if bucket == member.bucket:
+        if bucket == (None if rank is None else rank[0]):
             return
-        if member.bucket is not None:
-            old = self._buckets[member.bucket]
-            del old[member.pid]
-            if not old:
-                del self._buckets[member.bucket]
+        if rank is not None:
+            crew.take(member, rank)
+        member.rank = None
         if bucket is not None:
-            self._buckets.setdefault(bucket, {})[member.pid] = member
-        member.bucket = bucket
+            member.rank = (bucket, next(self._numbers))
+            crew.put(member, member.rank)
 
-    def pick(self, avoid: str | None) -> Member | None:
-        """Return the member for the next task; ``avoid`` only when there is no other."""
-        last = None
-        for member in self._by_load():
-            if member.pid != avoid:
-                return member
-            last = member
-        return last
+    @property
+    def works(self) -> bool:
+        """Tell whether somebody here takes tasks at all."""
+        return bool(self._crews)
 
-    def has_other(self, pid: str) -> bool:
-        """Tell whether a member other than ``pid`` could take a task."""
-        return any(member.pid != pid for member in self._by_load())
+    def can_run(self, function: str | None) -> bool:
+        """Tell whether somebody here, busy or not, may be asked for a function."""
+        return any(crew.can_run(function) for crew in self._crews.values())
 
-    def _by_load(self) -> Iterator[Member]:
-        for load in sorted(self._buckets):
-            yield from self._buckets[load].values()
+    def pick(self, function: str | None, avoid: Container[str] = ()) -> Member | None:
+        """Return the member for the next task; one to ``avoid`` only when there is no other."""
+        best: Member | None = None
+        for crew in self._crews.values():
+            if crew.can_run(function):
+                member = crew.first(avoid)
+                if member is not None and (best is None or _before(member, best, avoid)):
+                    best = member
+        return best
+
+    def has_other(self, pid: str, function: str | None) -> bool:
+        """Tell whether a member other than ``pid`` could take a task now."""
+        member = self.pick(function, (pid,))
+        return member is not None and member.pid != pid
+
+    def has_fresh(self, function: str | None, refused: Container[str]) -> bool:
+        """Tell whether a member, busy or not, may be asked that has not refused."""
+        return any(
+            member.crew is not None and pid not in refused and member.can_run(function)
+            for pid, member in self.members.items()
+        )
+
+
+def _before(one: Member, other: Member, avoid: Container[str]) -> bool:
+    """Tell which of two members with room comes first."""
+    assert one.rank is not None
+    assert other.rank is not None
+    return (one.pid in avoid, one.rank) < (other.pid in avoid, other.rank)
 
 
 class Directory:

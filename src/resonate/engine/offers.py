@@ -85,7 +85,9 @@ class Offers:
             others = [
                 offer
                 for offer in stale.values()
-                if offer.member is not member and offer.queue.pid is None
+                if offer.member is not member
+                and offer.queue.pid is None
+                and member.can_run(offer.queue.function)
             ]
             for offer in others[: member.terms.capacity - member.load]:
                 self._make_again(offer, avoid=offer.member.pid)
@@ -112,7 +114,8 @@ class Offers:
             member.unanswered += 1
             self._directory.place(member)
         group = self._directory.groups.get(member.group)
-        if offer.queue.pid is None and group is not None and group.has_other(member.pid):
+        function = offer.queue.function
+        if offer.queue.pid is None and group is not None and group.has_other(member.pid, function):
             self._make_again(offer, avoid=member.pid)
         elif offer.stale:
             self._make_again(offer, avoid=None)

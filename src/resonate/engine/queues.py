@@ -3,6 +3,10 @@
 Rules:
 - A queue exists while somebody is connected who could take from it; without anybody the tasks just
   wait in the store.
+- Tasks that call a function have a queue of that function. It is made when something is in it, and
+  somebody can run the function; how many a group has is bounded, further ones wait in the store.
+- Of the queues that have to be looked through, those of one member come first, then that whose
+  first task is the oldest. One where nobody has room is looked through again when somebody has.
 - Bounded: while ``more`` is set the store has tasks that are not here. New ones are left to it
   too, and all of them are read from there, in order, when the queue runs low.
 - Reading goes on from ``cursor``: no ready task at or before it is only in the store. A task that
@@ -12,17 +16,22 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from urllib.parse import unquote
 
 from msgspec import Struct
 
-from resonate.engine.members import Member
-from resonate.protocol.addresses import any_route, uni_route
-from resonate.protocol.limits import QUEUE_TASKS_MAX
+from resonate.engine.members import Group, Member
+from resonate.protocol.addresses import function_of
+from resonate.protocol.limits import FUNCTION_QUEUES_MAX, INT64_MAX, QUEUE_TASKS_MAX
 from resonate.store.contract import Ready
 
 Key = tuple[int, str]  # retry_at and id: the order of a queue
+_LAST: Key = (INT64_MAX, "")
+_TOLD_MAX = 1_000
+log = logging.getLogger("resonate.engine")
 
 
 class Waiting(Struct):
@@ -32,16 +41,20 @@ class Waiting(Struct):
     version: int
     retry_at: int
     prefer: str | None = None
-    avoid: str | None = None
+    avoid: frozenset[str] = frozenset()
 
 
 class Queue:
-    """Ready tasks of one route; ``pid`` is set when exactly one member may take them."""
+    """Ready tasks of one route; ``pid`` is set when exactly one member may take them.
+
+    ``function`` is the key of the function that they call, None when nobody knows.
+    """
 
     def __init__(self, route: str, group: str, pid: str | None) -> None:
         self.route = route
         self.group = group
         self.pid = pid
+        self.function = function_of(route)
         self.tasks: OrderedDict[str, Waiting] = OrderedDict()
         self.cursor: Key = (-1, "")
         self.more = True
@@ -54,6 +67,18 @@ class Queue:
     def low(self) -> bool:
         """Tell whether the store should be read."""
         return self.more and not self.reading and len(self.tasks) < QUEUE_TASKS_MAX // 2
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is in it, here or in the store."""
+        return not self.tasks and not self.more and not self.reading
+
+    @property
+    def head(self) -> Key:
+        """Return how old its first task is."""
+        for first in self.tasks.values():
+            return (first.retry_at, first.id)
+        return _LAST
 
     def add(self, waiting: Waiting) -> None:
         """Put a new task at the end, or leave it to the store for now."""
@@ -114,13 +139,30 @@ class Queue:
 
 
 class Queues:
-    """The queues of everybody connected, and those that have to be looked through."""
+    """The queues of everybody connected, and those that have to be looked through.
 
-    def __init__(self, read: Callable[[Queue], None]) -> None:
+    ``read`` asks for a queue to be read on from the store; ``find`` for the routes of functions of
+    a group, beyond one, on which tasks wait there: ``found`` is to be told. ``find_later`` does so
+    after a while.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Queue], None],
+        find: Callable[[str, str], None],
+        find_later: Callable[[str, str], None],
+    ) -> None:
         self._read = read
+        self._find = find
+        self._find_later = find_later
         self._queues: dict[str, Queue] = {}
         self._own: dict[str, None] = {}  # routes of one member that have to be looked through
         self._shared: dict[str, None] = {}  # and those of groups
+        self._stuck: dict[str, dict[str, None]] = {}  # by group: routes that wait for room
+        self._functions: dict[str, dict[str, Queue]] = {}  # by group: the queues of functions
+        self._crews: dict[str, set[frozenset[str] | None]] = {}  # by group: who was looked for
+        self._unknown: dict[str, None] = {}  # routes of functions that nobody could run
+        self._crowded: dict[str, str] = {}  # groups with too many: the route to go on beyond
 
     def get(self, route: str) -> Queue | None:
         """Return the queue of a route, if anybody could take from it."""
@@ -131,28 +173,121 @@ class Queues:
         queue = self._queues.get(route)
         if queue is not None:
             self._dirty(queue)[route] = None
+            self._stuck.get(queue.group, {}).pop(route, None)
+
+    # --- queues come and go -----------------------------------------------------------------------
 
     def opened(self, member: Member) -> None:
         """Make the queues a new member takes from, and read what waits in the store."""
-        for route, pid in routes(member):
-            queue = self._queues.get(route)
-            if queue is None:
-                queue = self._queues[route] = Queue(route, member.group, pid)
-            self.touch(route)
-            self.refill(queue)
+        self._open(member.shared_route, member.group, None)
+        if member.own_route is None:
+            return
+        self._open(member.own_route, member.group, member.pid)
+        crews = self._crews.setdefault(member.group, set())
+        if member.terms.functions not in crews:
+            crews.add(member.terms.functions)
+            self._find(member.group, "")
 
-    def closed(self, member: Member, *, last: bool) -> None:
-        """Forget the queues nobody takes from any more."""
-        for route, pid in routes(member):
-            if last or pid is not None:
-                queue = self._queues.pop(route, None)
-                if queue is not None:
-                    self._dirty(queue).pop(route, None)
+    def closed(self, member: Member, group: Group | None) -> None:
+        """Forget the queues nobody takes from any more; ``group`` is what is left of the group."""
+        if member.own_route is not None:
+            self._close(member.own_route)
+        if group is None:
+            self._close(member.shared_route)
+            self._crews.pop(member.group, None)
+            self._crowded.pop(member.group, None)
+        if group is None or (member.crew is not None and not member.crew.size):
+            self._crews.get(member.group, set()).discard(member.terms.functions)
+            for queue in list(self._functions.get(member.group, {}).values()):
+                if group is None or not group.can_run(queue.function):
+                    self._close(queue.route)
+        if group is None:
+            self._stuck.pop(member.group, None)
+            self._functions.pop(member.group, None)
+
+    def open_function(self, route: str, group: Group) -> Queue | None:
+        """Make the queue of a function of a group; None when nobody there can run it.
+
+        None, too, when there are as many as may be: it is found when others are empty.
+        """
+        if not group.can_run(function_of(route)):
+            self._tell_unknown(route, group)
+            return None
+        mine = self._functions.setdefault(group.name, {})
+        if route not in mine and len(mine) >= FUNCTION_QUEUES_MAX:
+            for queue in [queue for queue in mine.values() if queue.idle]:
+                self._close(queue.route)
+            if len(mine) >= FUNCTION_QUEUES_MAX:
+                self._crowded.setdefault(group.name, "")
+                return None
+        self._unknown.pop(route, None)
+        queue = mine[route] = self._open(route, group.name, None)
+        return queue
+
+    def _tell_unknown(self, route: str, group: Group) -> None:
+        """Say, once, that a function is called which nobody in a group of workers knows."""
+        if not group.works or route in self._unknown:
+            return
+        if len(self._unknown) >= _TOLD_MAX:
+            self._unknown.clear()
+        self._unknown[route] = None
+        log.warning(
+            "no worker of group %s has function %s: its calls wait for one that has",
+            group.name,
+            unquote(function_of(route) or ""),
+        )
+
+    def found(self, group: Group, after: str, routes: list[str], *, whole: bool) -> None:
+        """Make the queues of functions that have tasks in the store beyond ``after``."""
+        start = after
+        for route in routes:
+            if self.open_function(route, group) is None and group.can_run(function_of(route)):
+                whole = False
+                break
+            after = route
+        if not whole or start:  # from there on, or once more from the beginning
+            self._crowded[group.name] = "" if whole else after
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._queues.clear()
+        self._own.clear()
+        self._shared.clear()
+        self._stuck.clear()
+        self._functions.clear()
+        self._crews.clear()
+        self._unknown.clear()
+        self._crowded.clear()
+
+    def _open(self, route: str, group: str, pid: str | None) -> Queue:
+        queue = self._queues.get(route)
+        if queue is None:
+            queue = self._queues[route] = Queue(route, group, pid)
+        self.touch(route)
+        self.refill(queue)
+        return queue
+
+    def _close(self, route: str) -> None:
+        queue = self._queues.pop(route, None)
+        if queue is None:
+            return
+        self._dirty(queue).pop(route, None)
+        for routes in (self._stuck.get(queue.group), self._functions.get(queue.group)):
+            if routes is not None:
+                routes.pop(route, None)
+
+    # --- looking through them ---------------------------------------------------------------------
 
     def freed(self, member: Member) -> None:
         """Look through the queues of a member that may have room again."""
-        for route, _pid in routes(member):
-            self.touch(route)
+        own = None if member.own_route is None else self._queues.get(member.own_route)
+        if own is not None and own.tasks:
+            self._own[own.route] = None
+        stuck = self._stuck.get(member.group)
+        if stuck:
+            for route in [each for each in stuck if member.can_run(function_of(each))]:
+                del stuck[route]
+                self._shared[route] = None
 
     def refill(self, queue: Queue) -> None:
         """Read on in the store when the queue runs low."""
@@ -167,29 +302,27 @@ class Queues:
         the group must not stand before them.
         """
         while self._own or self._shared:
-            route = next(iter(self._own or self._shared))
-            queue = self._queues[route]
+            queue = self._next()
             yield queue
-            self._dirty(queue).pop(route, None)
+            self._strike(queue)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._queues.clear()
-        self._own.clear()
-        self._shared.clear()
+    def _next(self) -> Queue:
+        if self._own:
+            return self._queues[next(iter(self._own))]
+        if len(self._shared) == 1:
+            return self._queues[next(iter(self._shared))]
+        return min((self._queues[route] for route in self._shared), key=lambda queue: queue.head)
+
+    def _strike(self, queue: Queue) -> None:
+        self._dirty(queue).pop(queue.route, None)
+        if queue.pid is not None or self._queues.get(queue.route) is not queue:
+            return
+        if queue.tasks:
+            self._stuck.setdefault(queue.group, {})[queue.route] = None
+        elif queue.group in self._crowded and queue.function is not None and queue.idle:
+            self._close(queue.route)
+            if len(self._functions[queue.group]) <= FUNCTION_QUEUES_MAX // 2:
+                self._find_later(queue.group, self._crowded.pop(queue.group))
 
     def _dirty(self, queue: Queue) -> dict[str, None]:
         return self._shared if queue.pid is None else self._own
-
-
-def routes(member: Member) -> list[tuple[str, str | None]]:
-    """Return the routes a member takes from: that of its group, and its own.
-
-    An HTTP address is a group of its own, with one route (``engine.push``).
-    """
-    if member.is_address:
-        return [(member.pid, None)]
-    return [
-        (any_route(member.group), None),
-        (uni_route(member.group, member.pid), member.pid),
-    ]

@@ -90,7 +90,7 @@ def discovery(rules: Rules) -> dict[str, object]:
     extensions: dict[str, object] = {"batch": {"max": BATCH_REQUESTS_MAX}}
     if not rules.strict:
         extensions |= {
-            "poll": {"capacity": True, "claim": True, "presence": True},
+            "poll": {"capacity": True, "claim": True, "presence": True, "functions": True},
             "heartbeat": {"lost": True},
             "release": {"delay": DELAY_MS_MAX},
             "search": _SEARCH,

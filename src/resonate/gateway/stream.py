@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from resonate.engine.members import Member, Terms
 from resonate.gateway.cycles import Cycle
+from resonate.protocol.addresses import function_key
 from resonate.protocol.limits import (
     CAPACITY_MAX,
     CONNECTIONS_MAX,
@@ -68,7 +70,7 @@ def parse_poll(path: bytes, query: bytes) -> Poll | None:
 
 
 def _terms(query: dict[str, str]) -> Terms:
-    declared = bool(query.keys() & {"capacity", "claim", "presence"})
+    declared = bool(query.keys() & {"capacity", "claim", "presence", "functions"})
     claim = _flag(query, "claim")
     if claim and "ttl" not in query:
         raise BadParameter("ttl")
@@ -76,8 +78,26 @@ def _terms(query: dict[str, str]) -> Terms:
     capacity = _number(
         query, "capacity", least=0, most=CAPACITY_MAX, default=1 if claim else Terms().capacity
     )
-    presence = _flag(query, "presence")
-    return Terms(capacity=capacity, claim=claim, ttl=ttl, presence=presence, declared=declared)
+    return Terms(
+        capacity=capacity,
+        claim=claim,
+        ttl=ttl,
+        presence=_flag(query, "presence"),
+        declared=declared,
+        functions=_functions(query["functions"]) if "functions" in query else None,
+    )
+
+
+@lru_cache(maxsize=64)  # the workers of a program say the same, and share what is made of it
+def _functions(text: str) -> frozenset[str]:
+    """Return the keys of functions: names, each with its version behind a colon unless that is 1.
+
+    Both are percent-encoded, as a comma, a colon or a percent sign may be in them.
+    """
+    pairs = [each.partition(":") for each in text.split(",") if each]
+    if not all(name for name, _, _ in pairs):
+        raise BadParameter("functions")
+    return frozenset(function_key(unquote(name), unquote(last) or "1") for name, _, last in pairs)
 
 
 def _flag(query: dict[str, str], name: str) -> bool:

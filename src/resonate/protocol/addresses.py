@@ -9,6 +9,9 @@
 
 ``%XX`` in group and id is decoded before comparing, here and in the path of ``GET /poll``.
 Source: protocol 2026-04-01, section 6.1.
+
+Tasks for any member of a group that say which function they call wait in a queue of that function,
+so that those nobody can run stand before no others (extension, docs/reference/protocol.md).
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from msgspec import Struct
 _POLL = re.compile(
     r"poll://(?P<cast>any|uni)@(?P<group>[^/?#@:\x00-\x1f\x7f-\x9f]+)(?:/(?P<id>.*))?", re.DOTALL
 )
+POLLED = "poll://"  # routes that begin so are polled; those of HTTP addresses come before it
+_ANY = POLLED + "any@"
+_FUNCTION = "#"  # between the route of a group and a function; a quoted name has none
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _REMEMBERED_CHARACTERS_MAX = 256  # the cache keeps texts that were refused, too: they must be short
 
@@ -80,9 +86,38 @@ def _parse_http(text: str) -> Address | None:
     return Address(cast="http", route=text)
 
 
-def any_route(group: str) -> str:
-    """Name the queue of tasks for any member of ``group``."""
-    return f"poll://any@{quote(group, safe='')}"
+def any_route(group: str, function: str | None = None) -> str:
+    """Name the queue of tasks for any member of ``group``: those of one function, or of none."""
+    route = f"poll://any@{quote(group, safe='')}"
+    return route if function is None else f"{route}{_FUNCTION}{function}"
+
+
+def function_key(name: str, version: str = "1") -> str:
+    """Return how a function of a version is named in routes, and in what a worker declares."""
+    key = quote(name, safe="")
+    return key if version == "1" else f"{key}:{quote(version, safe='')}"
+
+
+def route_of(target: str, name: str | None, version: str | None) -> str | None:
+    """Name the queue of a task: by its target and the function it calls, where it tells that.
+
+    None for a target that is no address.
+    """
+    address = parse_address(target)
+    if address is None or not name or address.cast != "any":
+        return None if address is None else address.route
+    return f"{address.route}{_FUNCTION}{function_key(name, version or '1')}"
+
+
+def function_of(route: str) -> str | None:
+    """Return the key of the function that the tasks of a route call; None where it tells none."""
+    return (route.partition(_FUNCTION)[2] or None) if route.startswith(_ANY) else None
+
+
+def function_routes(group: str) -> tuple[str, str]:
+    """Return two texts between which all routes of the functions of ``group`` lie."""
+    route = any_route(group)
+    return route + _FUNCTION, route + chr(ord(_FUNCTION) + 1)
 
 
 def uni_route(group: str, member: str) -> str:
@@ -97,4 +132,4 @@ def push_group(url: str) -> str:
 
 def is_pushed(route: str) -> bool:
     """Tell whether the tasks of a route are pushed over HTTP: no connection asks for them."""
-    return not route.startswith("poll://")
+    return not route.startswith(POLLED)

@@ -34,6 +34,8 @@ PARENT = "resonate:parent"
 ORIGIN = "resonate:origin"
 PREFIX = "resonate:prefix"
 SCHEDULE = "resonate:schedule"
+FUNC = "resonate:func"  # ours: the name of the function that a task calls
+VERSION = "resonate:version"  # ours: its version, 1 where there is no such tag
 
 PROMISE_ID = "Promise ID is required"
 TIMEOUT = "TimeoutAt must be a non-negative integer"

@@ -21,7 +21,7 @@ from resonate.sdk.registry import Callee, Func
 from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
-from resonate.sdk.tags import global_tags, tree_tags
+from resonate.sdk.tags import call_tags, tree_tags
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -117,7 +117,7 @@ class Calls:
             **(options.tags or {}),
             **policy_tag(options.retry_policy),
             **tree_tags(id, id, id),
-            **global_tags(options.target, shared.group),
+            **call_tags(options.target, shared.group, callee.name, callee.version),
         }
         timeout_at = deadline(options.timeout, shared.machine.time())
         data = rq.PromiseCreateData(id, timeout_at, param, tags)

@@ -110,6 +110,8 @@ class Client:
             settled=self._listeners.settle,
         )
         self._where = where
+        self._registry = registry
+        self._unwatch = registry.watch(lambda: self._thread.post(self._declare))
         self._working = False
         self._terms: Terms | None = None
         self._open = False  # the stream
@@ -221,12 +223,21 @@ class Client:
 
     def _open_stream(self, capacity: int) -> asyncio.Event:
         """Hold a stream on these terms from now on; the event says that it is open."""
-        self._terms = Terms(self.group, self.pid, capacity, self._ttl)
+        functions = self._registry.keys() if capacity > 0 else frozenset()
+        terms = self._terms = Terms(self.group, self.pid, capacity, self._ttl, functions)
         known = asyncio.Event()
-        task = self._loop.create_task(self._hold(self._terms, known))
+        task = self._loop.create_task(self._hold(terms, known))
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
         return known
+
+    def _declare(self) -> None:
+        """Tell the server of functions that were registered since it was told."""
+        terms = self._terms
+        if terms is None or terms.capacity == 0 or not self._open:
+            return  # it is told when the stream opens
+        if terms.functions != self._registry.keys():
+            self._open_stream(terms.capacity)
 
     async def _hold(self, terms: Terms, known: asyncio.Event) -> None:
         """Hold the stream, again and again, until other terms replace these."""
@@ -243,6 +254,7 @@ class Client:
             self._listeners.register_all()
             if terms.capacity > 0:
                 self._worker.connected()
+            self._declare()
 
         while self._terms is terms:
             since = None
@@ -282,6 +294,7 @@ class Client:
             log.exception("a message could not be taken in")
 
     async def _stop(self) -> None:
+        self._unwatch()
         if self._working:
             self._worker.begin_drain()
             member, known = self._open, self._open_stream(0)

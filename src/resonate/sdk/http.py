@@ -7,6 +7,7 @@ Rules:
   refused by itself, and not together with its neighbours.
 - An answer that is no answer of the protocol (a proxy's page, half a text) is a lost one. One whose
   data are not what its request asked for is an error: it would be no other if asked again.
+- A server that knows of functions is told which ones are here, as far as that fits into a URL.
 - No total timeout on the stream; a server that announces itself as ours sends a comment every 15 s,
   so silence for three times as long means that it is gone. Others get more time.
 """
@@ -50,6 +51,8 @@ _ANSWERS: dict[type[rq.Request], Any] = {
     rq.ScheduleSearch: an.SchedulesAnswer,
 }
 _SILENCE_SECONDS = 300.0  # of a stream of a server that promises no comments
+_FUNCTIONS_MAX = 32 * 1024  # characters of all function keys: more are not told to the server
+_TOO_LONG = (414, 431)
 _TEXT_MAX = 200  # of what is quoted from an answer
 
 
@@ -57,6 +60,7 @@ class _Extensions(Struct, frozen=True):
     batch: int = 1
     body: int = BODY_BYTES_MAX
     poll: bool = False
+    functions: bool = False
 
 
 class _Discovery(Struct, frozen=True):
@@ -102,6 +106,7 @@ class HttpTransport:
         self._poll_url = (poll_url or url).rstrip("/")
         self._connections = Connections(self.url + "/", _credentials(token, auth))
         self._extensions: _Extensions | None = None
+        self._terse = False  # somebody on the way does not take what the functions are
         self._encoder = msgspec.json.Encoder()
         self._response = msgspec.json.Decoder(an.RawResponse)
         self._responses = msgspec.json.Decoder(list[an.RawResponse])
@@ -144,13 +149,29 @@ class HttpTransport:
         known = await self._known()
         silence = KEEPALIVE_SECONDS * 3 if known.poll else _SILENCE_SECONDS
         url = f"{self._poll_url}/poll/{quote(terms.group, safe='')}/{quote(terms.pid, safe='')}"
-        params = _parameters(terms) if known.poll else {}
+        params = self._parameters(terms, known) if known.poll else {}
         async with self._connections.stream(url, params, silence) as response:
+            if response.status in _TOO_LONG and "functions" in params:
+                self._terse = True
             if response.status != 200:
                 text = await response.text()
                 raise TransportError(f"{response.status} {text[:_TEXT_MAX]}")
             opened()
             await _read_events(response.content, receive)
+
+    def _parameters(self, terms: Terms, known: _Extensions) -> dict[str, str]:
+        if terms.capacity == 0:
+            return {"capacity": "0", "presence": "1"}
+        declared = {
+            "capacity": str(terms.capacity),
+            "claim": "1",
+            "ttl": str(terms.ttl),
+            "presence": "1",
+        }
+        functions = ",".join(sorted(terms.functions))
+        if known.functions and not self._terse and len(functions) <= _FUNCTIONS_MAX:
+            declared["functions"] = functions
+        return declared
 
     async def close(self) -> None:
         """Close all connections."""
@@ -201,6 +222,7 @@ def _discover(body: bytes) -> _Extensions:
         batch=_positive(batch.get("max") if isinstance(batch, dict) else None, 1),
         body=_positive(found.limits.get("bodyBytes"), BODY_BYTES_MAX),
         poll=isinstance(poll, dict) and all(poll.get(k) for k in ("capacity", "claim", "presence")),
+        functions=isinstance(poll, dict) and bool(poll.get("functions")),
     )
 
 
@@ -220,17 +242,6 @@ def _answer(request: rq.Request, raw: an.RawResponse) -> Answer:
     except msgspec.ValidationError:
         text = bytes(raw.data).decode()
     return Answer(status, text)
-
-
-def _parameters(terms: Terms) -> dict[str, str]:
-    if terms.capacity == 0:
-        return {"capacity": "0", "presence": "1"}
-    return {
-        "capacity": str(terms.capacity),
-        "claim": "1",
-        "ttl": str(terms.ttl),
-        "presence": "1",
-    }
 
 
 async def _read_events(content: aiohttp.StreamReader, receive: Callable[[Incoming], None]) -> None:

@@ -23,7 +23,7 @@ from resonate.sdk.retries import resolve
 from resonate.sdk.retry_tags import check_travels, policy_tag
 from resonate.sdk.signatures import return_type
 from resonate.sdk.steps import DETACHED, STEP, Call, Plan, Step, local_tags
-from resonate.sdk.tags import global_tags, tree_tags
+from resonate.sdk.tags import call_tags, tree_tags
 
 if TYPE_CHECKING:
     from resonate.sdk.attempt import Attempt
@@ -255,11 +255,12 @@ class Operation(Generic[T]):
         own = options.tags or {}
         if request.kind in ("rpc", "detached"):
             group = self._attempt.workflow.host.group
-            tags = tree_tags(origin, self.id, frame.id) | global_tags(options.target, group)
+            version = options.version or request.version
+            tags = tree_tags(origin, self.id, frame.id)
+            tags |= call_tags(options.target, group, request.name, version)
             tags[STEP] = label
             if request.kind == "detached":
                 tags[DETACHED] = "true"
-            version = options.version or request.version
             param = codec.encode_call(
                 request.name,
                 version,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from resonate.protocol.addresses import function_key
 from resonate.sdk.checks import check_filled, check_text
 from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker, check_non_retryable, resolve
@@ -49,6 +51,7 @@ class Registry:
         self._lock = threading.Lock()
         self._names: dict[str, dict[int, Registered]] = {}
         self._functions: dict[Callable[..., Any], Registered] = {}
+        self._watchers: dict[Callable[[], object], None] = {}
 
     def __len__(self) -> int:
         return len(self._functions)
@@ -75,7 +78,25 @@ class Registry:
             process = executor == "process"
             entry = Registered(name, version, func, policy, non_retryable, process)
             versions[version] = self._functions[func] = entry
+            watchers = list(self._watchers)
+        for told in watchers:
+            told()
         return entry
+
+    def watch(self, told: Callable[[], object]) -> Callable[[], object]:
+        """Call ``told`` whenever a function is entered, until what is returned is called."""
+        with self._lock:
+            self._watchers[told] = None
+        return functools.partial(self._watchers.pop, told, None)
+
+    def keys(self) -> frozenset[str]:
+        """Return the keys of all functions, as the server is told of them."""
+        with self._lock:
+            return frozenset(
+                function_key(name, str(version))
+                for name, versions in self._names.items()
+                for version in versions
+            )
 
     def find(self, name: str, version: int = 0) -> Registered | None:
         """Return the function of that name and version; version 0 means the highest."""

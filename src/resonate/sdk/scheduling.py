@@ -22,7 +22,7 @@ from resonate.sdk.retry_tags import policy_tag
 from resonate.sdk.schedules import Schedule, create
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import StoredValue, stored
-from resonate.sdk.tags import global_tags
+from resonate.sdk.tags import call_tags
 
 _TEMPLATE = "{{.id}}.{{.timestamp}}"
 _CONFLICT = 409
@@ -54,7 +54,7 @@ def schedule(
         {
             **(options.tags or {}),
             **policy_tag(options.retry_policy),
-            **global_tags(options.target, shared.group),
+            **call_tags(options.target, shared.group, callee.name, callee.version),
         },
     )
     found = yield from create(shared, wanted)

@@ -30,12 +30,16 @@ class DeadConnectionError(TransportError):
 
 
 class Terms(Struct, frozen=True):
-    """What the stream declares: ``capacity`` slots (0: listens only), leases of ``ttl`` ms."""
+    """What the stream declares: ``capacity`` slots (0: listens only), leases of ``ttl`` ms.
+
+    ``functions`` are the keys (``protocol.addresses``) of those that can be run here.
+    """
 
     group: str
     pid: str
     capacity: int
     ttl: int
+    functions: frozenset[str] = frozenset()
 
 
 class Transport(Protocol):

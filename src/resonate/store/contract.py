@@ -90,8 +90,8 @@ class Store(Protocol):
     async def ready(self, route: str, after: tuple[int, str], now: int, limit: int) -> list[Ready]:
         """Return dispatchable tasks of ``route`` beyond ``after``, ordered by (retry_at, id)."""
 
-    async def pushed(self, after: str, limit: int) -> list[str]:
-        """Return routes beyond ``after``, in order, that pending tasks are pushed to over HTTP."""
+    async def routes(self, after: str, until: str, limit: int) -> list[str]:
+        """Return routes between two texts, in order, on which pending tasks wait."""
 
     async def held(self, after: str, limit: int) -> list[Held]:
         """Return acquired tasks with ids beyond ``after``, ordered by id."""

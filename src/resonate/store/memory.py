@@ -23,7 +23,6 @@ from resonate.core.objects import (
 )
 from resonate.core.state import Objects
 from resonate.protocol import requests as rq
-from resonate.protocol.addresses import is_pushed
 from resonate.protocol.validation import BRANCH, ORIGIN, PARENT, TARGET
 from resonate.store.contract import Decide, Held, Obligation, Ready
 from resonate.store.pages import Page, page
@@ -126,7 +125,7 @@ class MemoryStore:
                     found.append(Ready(promise.id, task.version, task.retry_at, target))
         return sorted(found, key=lambda each: (each.retry_at, each.id))[:limit]
 
-    async def pushed(self, after: str, limit: int) -> list[str]:
+    async def routes(self, after: str, until: str, limit: int) -> list[str]:
         """Walk over all objects."""
         routes = {
             each.route
@@ -134,8 +133,7 @@ class MemoryStore:
             if each.task is not None
             and each.task.state == "pending"
             and each.route is not None
-            and is_pushed(each.route)
-            and each.route > after
+            and after < each.route < until
         }
         return sorted(routes)[:limit]
 

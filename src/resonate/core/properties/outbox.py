@@ -10,15 +10,18 @@ from __future__ import annotations
 from resonate.core.objects import record
 from resonate.core.properties.checks import Snapshot, StepTaken, of_state, of_step
 from resonate.core.properties.messages import Execute, Unblock, execute_key, unblock_key
-from resonate.protocol.addresses import parse_address
-from resonate.protocol.validation import TARGET
+from resonate.protocol.addresses import parse_address, route_of
+from resonate.protocol.validation import FUNC, TARGET, VERSION
 
 
 def _goes_to_its_target(state: Snapshot, row: Execute) -> bool:
     """Tell whether the task waits in the queue that the target of its promise names."""
     promise = state.promises.get(row.task_id)
-    address = None if promise is None else parse_address(promise.tags.get(TARGET, ""))
-    return address is not None and address.route == row.queue
+    if promise is None:
+        return False
+    tags = promise.tags
+    route = route_of(tags.get(TARGET, ""), tags.get(FUNC), tags.get(VERSION))
+    return route is not None and route == row.queue
 
 
 def _tells_what_is_stored(state: Snapshot, row: Unblock) -> bool:

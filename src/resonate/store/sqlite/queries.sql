@@ -103,15 +103,15 @@ WHERE task_state = 'pending' AND route = :route
   AND timeout_at > :now AND coalesce(tags ->> '$."resonate:timer"', '') <> 'true'
 ORDER BY retry_at, id LIMIT :limit;
 
--- name: pushed
--- Routes of tasks that are pushed over HTTP and wait, one hop through the index for each.
+-- name: routes
+-- Routes on which pending tasks wait, one hop through the index for each.
 WITH RECURSIVE hop(route) AS (
   SELECT min(route) FROM promises WHERE task_state = 'pending' AND route > :after
   UNION ALL
   SELECT (SELECT min(route) FROM promises WHERE task_state = 'pending' AND route > hop.route)
-  FROM hop WHERE hop.route IS NOT NULL
+  FROM hop WHERE hop.route < :until
 )
-SELECT route FROM hop WHERE route IS NOT NULL AND route NOT LIKE 'poll://%' LIMIT :limit;
+SELECT route FROM hop WHERE route < :until LIMIT :limit;
 
 -- name: held
 -- Tasks under a lease, sorted out of the index of leases: there are few of them among all objects.

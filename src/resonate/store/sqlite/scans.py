@@ -90,9 +90,10 @@ class Scans:
         )
         return [Ready(*row) for row in rows]
 
-    async def pushed(self, after: str, limit: int) -> list[str]:
+    async def routes(self, after: str, until: str, limit: int) -> list[str]:
         """Ask the index of ready tasks for its routes."""
-        return [route for (route,) in await self._scan("pushed", after=after, limit=limit)]
+        rows = await self._scan("routes", after=after, until=until, limit=limit)
+        return [route for (route,) in rows]
 
     async def held(self, after: str, limit: int) -> list[Held]:
         """Ask the index of leases."""
