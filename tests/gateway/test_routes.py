@@ -25,7 +25,7 @@ def test_discovery_names_who_we_are_and_what_we_can(server):
         "mode": "lenient",
         "extensions": {
             "batch": {"max": 1000},
-            "poll": {"capacity": True, "claim": True, "presence": True},
+            "poll": {"capacity": True, "claim": True, "presence": True, "functions": True},
             "heartbeat": {"lost": True},
             "release": {"delay": 86400000},
             "search": {

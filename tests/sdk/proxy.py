@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 LOSE_REQUEST = "the connection breaks before the server has the request"
 LOSE_ANSWER = "the connection breaks after the server carried the request out"
@@ -37,6 +38,8 @@ class Proxy:
         self.rule: Rule | None = None
         self.posts: list[list[dict[str, Any]]] = []
         self.polls: list[str] = []
+        self.longest = 100_000  # characters of a path of a stream, beyond which the answer is:
+        self.too_long = 414
         self.events: list[dict[str, Any]] = []
         self.swallow = False  # events
         self.held: set[str] = set()
@@ -153,7 +156,9 @@ class Proxy:
         path = request.rel_url.raw_path if self.plain else request.rel_url.raw_path_qs
         self.polls.append(path)
         await self._hold(request)
-        async with self._session.get(self.upstream + path) as upstream:
+        if len(path) > self.longest:
+            return web.Response(status=self.too_long)
+        async with self._session.get(URL(self.upstream + path, encoded=True)) as upstream:
             response = web.StreamResponse(headers={"content-type": "text/event-stream"})
             await response.prepare(request)
             self._streams.add(response)

@@ -181,7 +181,7 @@ def test_a_result_whose_message_got_lost_comes_with_the_next_stream(worker, prox
         worker.register(lambda ctx: go.wait(10), name="wait")
         handle = caller.begin_rpc(group, "wait")
         assert not handle.done()
-        until(lambda: len(proxy.polls) == 2 and proxy.kinds["promise.register_listener"])
+        until(lambda: len(proxy.polls) == 3 and proxy.kinds["promise.register_listener"])
         proxy.swallow = True
         go.set()
         until(lambda: proxy.events and proxy.events[-1]["kind"] == "unblock")
@@ -198,7 +198,7 @@ def test_a_worker_declares_itself_and_a_caller_only_listens(worker, proxy, group
     (poll,) = proxy.polls
     assert poll.startswith(f"/poll/{group}/{worker.pid}?")
     assert set(poll.partition("?")[2].split("&")) == {
-        "capacity=32", "claim=1", "ttl=10000", "presence=1",
+        "capacity=32", "claim=1", "ttl=10000", "presence=1", "functions=work",
     }  # fmt: skip
     caller = Resonate.remote(proxy.url, group=group)
     try:

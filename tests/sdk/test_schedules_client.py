@@ -215,6 +215,8 @@ def test_a_schedule_calls_a_function_with_the_options_of_the_client(
         "mine": "x",
         "resonate:scope": "global",
         "resonate:target": "poll://any@workers",
+        "resonate:func": "report",
+        "resonate:version": "3",
     }
 
 

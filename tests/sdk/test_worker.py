@@ -218,11 +218,70 @@ def test_async_functions_share_a_loop_and_run_side_by_side(local):
 # --- unknown functions ----------------------------------------------------------------------------
 
 
-def test_an_unknown_function_is_released_and_does_not_spin(remote, proxy, group, caplog):
+def test_nobody_is_asked_for_a_function_that_nobody_told_of(remote, proxy, group, caplog):
     worker = remote(proxy.url)
     worker.register(lambda ctx: "known", name="known")
     worker.start()
-    handle = worker.begin_rpc("unknown" + group, "unknown")
+    handles = [worker.begin_rpc(f"unknown{each}{group}", "unknown") for each in range(100)]
+    assert worker.rpc("known" + group, "known") == "known"
+    assert proxy.kinds["task.release"] == 0
+    assert not any(handle.done() for handle in handles)
+    worker.register(lambda ctx: "now", name="unknown")  # told without a restart
+    assert [handle.result(5) for handle in handles] == ["now"] * 100
+
+
+def test_functions_registered_one_after_another_are_all_told(remote, proxy, group):
+    worker = remote(proxy.url)
+    worker.start()
+    handles = [worker.begin_rpc(f"{each}{group}", f"f{each}") for each in range(50)]
+    for each in range(50):
+        worker.register(lambda ctx, each=each: each, name=f"f{each}")
+    assert [handle.result(5) for handle in handles] == list(range(50))
+    until(lambda: proxy.polls[-1].count("f") >= 50)
+    assert len(proxy.polls) <= 52
+
+
+@pytest.mark.parametrize("status", [400, 414, 431])
+def test_functions_that_do_not_fit_into_a_url_are_not_told(remote, proxy, group, status):
+    """Something between may take shorter URLs than the server does."""
+
+    proxy.longest, proxy.too_long = 300, status
+    worker = remote(proxy.url)
+    for each in range(100):
+        worker.register(lambda ctx, each=each: each, name=f"function-{each}")
+    worker.start()
+    assert worker.rpc(group, "function-7") == 7
+    assert ["functions" in each for each in proxy.polls] == [True, False]
+
+
+def test_thousands_of_functions_are_not_told(remote, proxy, group):
+    worker = remote(proxy.url)
+    for each in range(3000):
+        worker.register(lambda ctx, each=each: each, name=f"function-{each}")
+    worker.start()
+    assert worker.rpc(group, "function-7") == 7
+    assert "functions" not in proxy.polls[0]
+
+
+@pytest.mark.parametrize("name", ["a,b:c%2C d#é/", "f:2", "%", "100%25", "#", "\u2028"])
+def test_whatever_a_function_is_called_it_is_found(remote, group, name):
+    worker, other = remote(), remote()
+    for version in (1, 2):
+        worker.register(lambda ctx, v=version: v, name=name, version=version)
+    for each in (worker, other):
+        each.start()
+    calls = [other.options(version=v).begin_rpc(f"{group}{v}", name) for v in (1, 2)]
+    assert [call.result(5) for call in calls] == [1, 2]
+
+
+def test_an_unknown_function_of_an_untold_call_is_released_and_does_not_spin(
+    remote, proxy, group, caplog
+):
+    """Callers of other SDKs do not say which function they call."""
+    worker = remote(proxy.url)
+    worker.register(lambda ctx: "known", name="known")
+    worker.start()
+    handle = create(worker, "unknown" + group, '{"func":"unknown","args":[],"version":1}')
     time.sleep(2)
     assert 1 <= proxy.kinds["task.release"] <= 6
     assert worker.rpc("known" + group, "known") == "known"
@@ -242,6 +301,17 @@ def test_an_unknown_function_waits_for_a_worker_that_knows_it(remote, group):
     new.register(lambda ctx: "new", name="f")
     new.start()
     assert handle.result(5) == "new"
+
+
+def test_calls_of_other_sdks_find_the_member_that_has_their_function(remote, group):
+    lacking = [remote() for _ in range(3)]
+    for each in lacking:
+        each.start()
+    new = remote()
+    new.register(lambda ctx: "new", name="f")
+    new.start()
+    handles = [create(new, f"{group}{each}", '{"func":"f","version":1}') for each in range(30)]
+    assert [handle.result(5) for handle in handles] == ["new"] * 30
 
 
 def test_a_worker_that_does_not_know_a_version_leaves_it_to_others(remote, group):

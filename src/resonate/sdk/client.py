@@ -223,7 +223,7 @@ class Client:
 
     def _open_stream(self, capacity: int) -> asyncio.Event:
         """Hold a stream on these terms from now on; the event says that it is open."""
-        functions = self._registry.keys() if capacity > 0 else frozenset()
+        functions = self._registry.keys() if capacity > 0 else None
         terms = self._terms = Terms(self.group, self.pid, capacity, self._ttl, functions)
         known = asyncio.Event()
         task = self._loop.create_task(self._hold(terms, known))

@@ -52,7 +52,7 @@ _ANSWERS: dict[type[rq.Request], Any] = {
 }
 _SILENCE_SECONDS = 300.0  # of a stream of a server that promises no comments
 _FUNCTIONS_MAX = 32 * 1024  # characters of all function keys: more are not told to the server
-_TOO_LONG = (414, 431)
+_TOO_LONG = (400, 414, 431)  # what servers and proxies say of a URL that they do not take
 _TEXT_MAX = 200  # of what is quoted from an answer
 
 
@@ -106,6 +106,7 @@ class HttpTransport:
         self._poll_url = (poll_url or url).rstrip("/")
         self._connections = Connections(self.url + "/", _credentials(token, auth))
         self._extensions: _Extensions | None = None
+        self._standing = 0  # streams
         self._terse = False  # somebody on the way does not take what the functions are
         self._encoder = msgspec.json.Encoder()
         self._response = msgspec.json.Decoder(an.RawResponse)
@@ -145,7 +146,8 @@ class HttpTransport:
     ) -> None:
         """Hold ``GET /poll/{group}/{pid}``."""
         self._extensions = None
-        await self._connections.renew()
+        if not self._standing:  # kept connections may be dead
+            await self._connections.renew()
         known = await self._known()
         silence = KEEPALIVE_SECONDS * 3 if known.poll else _SILENCE_SECONDS
         url = f"{self._poll_url}/poll/{quote(terms.group, safe='')}/{quote(terms.pid, safe='')}"
@@ -156,8 +158,12 @@ class HttpTransport:
             if response.status != 200:
                 text = await response.text()
                 raise TransportError(f"{response.status} {text[:_TEXT_MAX]}")
-            opened()
-            await _read_events(response.content, receive)
+            self._standing += 1
+            try:
+                opened()
+                await _read_events(response.content, receive)
+            finally:
+                self._standing -= 1
 
     def _parameters(self, terms: Terms, known: _Extensions) -> dict[str, str]:
         if terms.capacity == 0:
@@ -168,9 +174,10 @@ class HttpTransport:
             "ttl": str(terms.ttl),
             "presence": "1",
         }
-        functions = ",".join(sorted(terms.functions))
-        if known.functions and not self._terse and len(functions) <= _FUNCTIONS_MAX:
-            declared["functions"] = functions
+        if known.functions and terms.functions is not None and not self._terse:
+            functions = ",".join(sorted(terms.functions))
+            if len(functions) <= _FUNCTIONS_MAX:
+                declared["functions"] = functions
         return declared
 
     async def close(self) -> None:

@@ -89,8 +89,8 @@ class Registry:
             self._watchers[told] = None
         return functools.partial(self._watchers.pop, told, None)
 
-    def keys(self) -> frozenset[str]:
-        """Return the keys of all functions, as the server is told of them."""
+    def keys(self) -> frozenset[str] | None:
+        """Return the keys of all functions, as the server is told of them; None: any may be."""
         with self._lock:
             return frozenset(
                 function_key(name, str(version))

@@ -12,6 +12,7 @@ from typing import Any
 from resonate.protocol import requests as rq
 from resonate.protocol.limits import INT64_MAX
 from resonate.protocol.records import Value
+from resonate.protocol.validation import FUNC, VERSION
 from resonate.sdk import checks, codec
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import DecodingError, ResonateStoreError
@@ -94,7 +95,7 @@ def _differences(
     if found.promise_param.headers:
         words.append("it has headers")
     has_tags, new_tags = found.promise_tags, wanted.promise_tags or {}
-    names = sorted(has_tags.keys() | new_tags.keys())
+    names = sorted((has_tags.keys() | new_tags.keys()) - {FUNC, VERSION})  # told by the calls
     return words + [
         f"its tag {name} differs" for name in names if has_tags.get(name) != new_tags.get(name)
     ]

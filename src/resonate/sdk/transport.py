@@ -32,14 +32,14 @@ class DeadConnectionError(TransportError):
 class Terms(Struct, frozen=True):
     """What the stream declares: ``capacity`` slots (0: listens only), leases of ``ttl`` ms.
 
-    ``functions`` are the keys (``protocol.addresses``) of those that can be run here.
+    ``functions`` are the keys (``protocol.addresses``) of those that can be run here; None: any.
     """
 
     group: str
     pid: str
     capacity: int
     ttl: int
-    functions: frozenset[str] = frozenset()
+    functions: frozenset[str] | None = None
 
 
 class Transport(Protocol):

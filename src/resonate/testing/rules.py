@@ -71,6 +71,9 @@ class Rules(Registry):
             return Registered(name, version or 1, self._stubs[name])
         return found
 
+    def keys(self) -> None:
+        """Tell nothing: a stub may stand for any version, and may be made at any time."""
+
     def of(self, func: Func) -> Registered | None:
         """Return the entry of a function object."""
         return super().of(func) or self._base.of(func)
