@@ -151,6 +151,13 @@ MUTANTS = (
         ENGINE,
     ),
     Mutant(
+        "a call is given to members that have not its function",
+        "engine/members.py",
+        "return function is None or self.functions is None or function in self.functions",
+        "return True",
+        ENGINE,
+    ),
+    Mutant(
         "a released task does not rest, however often",
         "engine/hints.py",
         "hint.not_before = now + rest",

@@ -129,11 +129,12 @@ def everything():
         await asyncio.gather(in_a_task(ctx), in_a_task(ctx))
         await ctx.run(fails_once)
         await ctx.rpc("inner").options(retry_policy=Constant(1))
-        await ctx.detached("inner")
+        await ctx.detached("inner").options(version=2)
         return await (await ctx.promise(id="named"))
 
     resonate.register(whole, retry_policy=Constant(0.01))
-    resonate.register(lambda ctx: None, name="inner")
+    for version in (1, 2):
+        resonate.register(lambda ctx: None, name="inner", version=version)
     try:
         handle = resonate.begin_run("all", whole)
         until(lambda: "named" in {each.id for each in resonate.promises.search_all()})
