@@ -1215,6 +1215,50 @@ def test_a_call_that_nobody_started_with_in_time_says_so(local, how):
         how(caller)
 
 
+def nobody_generator(ctx, target):
+    try:
+        yield ctx.rpc("leaf", 1).options(target=target, timeout=0.2)
+    except ResonateTimedoutError as error:
+        return f"{type(error).__name__} {error.promise_id}"
+
+
+async def nobody_coroutine(ctx, target):
+    try:
+        await ctx.rpc("leaf", 1).options(target=target, timeout=0.2)
+    except ResonateTimedoutError as error:
+        return f"{type(error).__name__} {error.promise_id}"
+
+
+def nobody_plain(ctx, target):
+    try:
+        ctx.rpc("leaf", 1).options(target=target, timeout=0.2).result()
+    except ResonateTimedoutError as error:
+        return f"{type(error).__name__} {error.promise_id}"
+
+
+@pytest.mark.parametrize("target", ["nobody", "default"], ids=["no worker", "no function"])
+@flavours(generator=nobody_generator, coroutine=nobody_coroutine, plain=nobody_plain)
+def test_a_function_is_told_that_nobody_started_with_its_call(local, body, target):
+    assert call(local, body, target) == "NotStartedError id.1"
+
+
+@flavours(generator=nobody_generator, coroutine=nobody_coroutine, plain=nobody_plain)
+def test_a_function_is_told_that_its_call_took_too_long(local, body):
+    go = threading.Event()
+    local.register(lambda ctx, _: go.wait(10), name="leaf")
+    try:
+        assert call(local, body, "default") == "ResonateTimedoutError id.1"
+    finally:
+        go.set()
+
+
+def test_a_call_of_a_function_that_no_worker_has_was_not_started(local):
+    local.register(lambda ctx: None, name="other")
+    local.start()
+    with pytest.raises(NotStartedError):
+        local.options(timeout=0.1).rpc("id", "unknown")
+
+
 def test_a_call_that_took_too_long_is_timed_out(local):
     go = threading.Event()
     local.register(lambda ctx: go.wait(10), name="f")

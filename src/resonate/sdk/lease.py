@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from resonate.protocol import requests as rq
+from resonate.protocol.answers import Answer
 from resonate.protocol.records import PromiseRecord, Value
 from resonate.sdk import codec
 from resonate.sdk.errors import ResonateStoreError
@@ -80,6 +81,16 @@ class Lease:
         self._backlog.append((action, done))
         if self._state == "suspended":
             self.reclaim()
+
+    def ask(self, request: rq.Request, told: Callable[[Answer], object]) -> None:
+        """Ask for what decides how it goes on; with the lock held."""
+        self._inflight += 1
+        self._host.put(Item([request], functools.partial(self._asked, told), None))
+
+    def _asked(self, told: Callable[[Answer], object], item: Item) -> None:
+        if self._arrived(item):
+            told(item.answers[0])
+            self._workflow.check()
 
     def _flush(self) -> None:
         backlog, self._backlog = self._backlog, []

@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from resonate.protocol import requests as rq
+from resonate.protocol.answers import Answer
 from resonate.protocol.records import PromiseRecord
 from resonate.protocol.validation import PARENT
 from resonate.sdk.errors import DivergenceError, LeaseLostError
+from resonate.sdk.explaining import explanation, is_unexplained
 from resonate.sdk.host import Host
 from resonate.sdk.jobs import Jobs
 from resonate.sdk.lease import Lease
@@ -77,6 +79,7 @@ class Workflow:
         self._known = {record.id: record for record in preload}
         self._frames: dict[str, Frame] = {}
         self._awaited: dict[str, Step] = {}
+        self._explaining: dict[str, None] = {}  # steps that timed out: whether anybody had started
         self._active = 0
         self._outcome: Ended | None = None
         self._replayed = execution.version > 1
@@ -111,7 +114,7 @@ class Workflow:
                 return step
             self._compare(step_id, record.tags.get(STEP), plan)
             step.old = True
-            step.settle(record)
+            self._settle(step, record)  # nobody watches it yet
             self._start_local(frame, step)
             return step
 
@@ -219,6 +222,20 @@ class Workflow:
         carry_out(after)
 
     def _settle(self, step: Step, record: PromiseRecord) -> list[After]:
+        if not is_unexplained(record):
+            return self._take_over(step, record)
+        if step.id not in self._explaining:
+            self._explaining[step.id] = None
+            get = rq.TaskGet(self.host.head(), rq.IdData(step.id))
+            self.lease.ask(get, functools.partial(self._explained, step, record))
+        return []
+
+    def _explained(self, step: Step, record: PromiseRecord, answer: Answer) -> None:
+        with self.lock:
+            after = [] if step.settled else self._take_over(step, explanation(record, answer))
+        carry_out(after)
+
+    def _take_over(self, step: Step, record: PromiseRecord) -> list[After]:
         watchers = step.settle(record)
         if step.settled:
             self._awaited.pop(step.id, None)
