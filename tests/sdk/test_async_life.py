@@ -29,6 +29,11 @@ def threads():
     return [each.name for each in threading.enumerate() if each.name.startswith("resonate")]
 
 
+def kill_this_thread(number):
+    """Have a signal delivered to this thread, as the system may do with any."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
 def working(resonate):
     client = resonate._shared._client
     return client is not None and client._working
@@ -241,6 +246,27 @@ async def test_a_signal_ends_the_work():
     os.kill(os.getpid(), signal.SIGTERM)
     await working_until
     assert not working(resonate)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_other_signals_of_the_loop_are_told_all_the_same(when):
+    resonate, told = AsyncResonate.local(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if when == "before":
+        loop.add_signal_handler(signal.SIGUSR2, told.set)
+    working_until = asyncio.create_task(resonate.run_until_signal())
+    await eventually(lambda: working(resonate))
+    if when == "meanwhile":
+        loop.add_signal_handler(signal.SIGUSR2, told.set)
+    try:
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(kill_this_thread, signal.SIGUSR2)
+            await told.wait()
+            assert not working_until.done()
+            await asyncio.to_thread(kill_this_thread, signal.SIGTERM)
+            await working_until
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR2)
 
 
 async def test_a_second_signal_does_not_wait_for_functions():

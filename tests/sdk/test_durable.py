@@ -804,14 +804,14 @@ def test_code_that_asks_for_another_step_is_told_apart(make, remote, group, monk
     assert handle.result(20) == 5
 
 
-@pytest.mark.parametrize("kind", ["own", "nested", "remote"])
+@pytest.mark.parametrize("kind", ["own", "nested", "remote", "settled"])
 def test_code_that_leaves_a_recorded_step_out_is_noticed(remote, group, monkeypatch, caplog, kind):
     monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
     whole = [True]
 
     def body(ctx):
         promise = yield ctx.promise(id=f"{group}-human")
-        if whole[-1] and kind == "remote":
+        if whole[-1] and kind in ("remote", "settled"):
             yield ctx.begin_rpc("nobody").options(target="nowhere")
         elif whole[-1]:
             yield ctx.run(leaf, 1)
@@ -829,6 +829,8 @@ def test_code_that_leaves_a_recorded_step_out_is_noticed(remote, group, monkeypa
     until(lambda: list(worker.promises.search_all(id_prefix=recorded)))
     until(lambda: not worker._shared.client._worker._held)
     whole.append(False)
+    if kind == "settled":
+        worker.promises.resolve(recorded)
     worker.promises.resolve(f"{group}-human")
     text = f"ended without asking for the recorded step {recorded}"
     until(lambda: any(text in each for each in caplog.messages))

@@ -556,3 +556,19 @@ def test_an_error_of_a_function_is_delivered_during_the_stop(local, work):
     local.stop(5)
     with pytest.raises((LookupError, RemoteError), match="late"):
         handle.result(1)
+
+
+def test_a_signal_that_another_thread_gets_ends_the_work(local):
+    """The system chooses the thread; the main one waits for a lock, and nothing interrupts that."""
+
+    def kill():
+        until(lambda: local._shared.client._working)
+        time.sleep(0.1)  # it waits by now: nothing tells so
+        for _ in range(2):
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    local.run_until_signal(math.inf)
+    killing.join()
+    assert signal.set_wakeup_fd(-1) == -1

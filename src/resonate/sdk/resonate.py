@@ -18,7 +18,6 @@ from resonate.sdk.scheduling import schedule
 from resonate.sdk.shared import Shared
 
 P = ParamSpec("P")
-_LOOK_SECONDS = 1.0
 R = TypeVar("R")
 
 
@@ -156,8 +155,7 @@ class Resonate(Base[Shared]):
         ended = threading.Event()
         with signals(ended.set, lambda: self.stop(0)) as watching:
             self.start()
-            while not ended.wait(_LOOK_SECONDS):
-                pass  # a signal that comes just before a thread begins to wait does not wake it
+            ended.wait()
             self.stop(timeout)
         watching.join()
 

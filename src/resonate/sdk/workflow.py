@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer
+from resonate.protocol.limits import SEARCH_LIMIT_MAX
 from resonate.protocol.records import PromiseRecord
 from resonate.protocol.validation import PARENT
 from resonate.sdk.errors import DivergenceError, LeaseLostError
@@ -413,15 +414,21 @@ class Workflow:
 
     def _look_for_unasked(self, outcome: Ended) -> None:
         """Look for children that others settle, which a lease does not bring, and go on for it."""
-        data = rq.PromiseSearchData(state="pending", id_prefix=f"{self.id}.")
-        search = rq.PromiseSearch(self.host.head(), data)
-        self.host.put(Item([search], functools.partial(self._looked, outcome), None))
+        mine = f"{self.id}."
+        searches: list[rq.Request] = [
+            rq.PromiseSearch(self.host.head(), data)
+            for data in (
+                rq.PromiseSearchData(state="pending", id_prefix=mine),
+                rq.PromiseSearchData(limit=SEARCH_LIMIT_MAX, id_prefix=mine),
+            )
+        ]
+        self.host.put(Item(searches, functools.partial(self._looked, outcome), None))
 
     def _looked(self, outcome: Ended, item: Item) -> None:
-        answer = None if item.error is not None else item.answers[0]
-        found = [] if answer is None or answer.status != 200 else answer.data.promises
+        answers = [] if item.error is not None else item.answers
+        pages = [each.data.promises for each in answers if each.status == 200]
         with self.lock:
-            left = [each.id for each in found if self._is_unasked(each)]
+            left = [each.id for page in pages for each in page if self._is_unasked(each)]
         if left:
             self.give_back_for(self.id, left[0])
         else:
@@ -433,6 +440,7 @@ class Workflow:
             and record.tags.get(PARENT) == self.id
             and record.tags.get(STEP, RETRY) != RETRY
             and DETACHED not in record.tags
+            and record.state != "rejected_canceled"
         )
 
     def _deliver(self) -> None:
