@@ -155,6 +155,7 @@ async def test_a_queue_goes_with_the_last_who_can_run_its_function(memory):
         one, two = knows(server, "x", "f"), knows(server, "y", "f")
         knows(server, "z", "g")
         await call(server, "a", "f")
+        await eventually(lambda: one.given or two.given)
         route = any_route("g", "f")
         one.leave()
         assert queues.get(route) is not None
