@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 
 from resonate.protocol.addresses import any_route, function_key
+from resonate.protocol.errors import Unavailable
 from resonate.protocol.validation import FUNC, VERSION
 from tests.engine.cluster import ANY, Worker
 from tests.waiting import eventually, never
@@ -187,3 +189,103 @@ async def test_functions_whose_calls_are_delayed_do_not_keep_others_out(memory, 
             await call(server, f"t{number}", f"z{number}")
         worker = Worker(server)
         await server.given(worker, *(f"t{number}" for number in range(4)))
+
+
+async def test_functions_nobody_has_do_not_keep_others_out(servers, few):
+    async with servers.start() as server:
+        for number in range(7):
+            await call(server, f"u{number}", f"a{number}")
+        await call(server, "t", "z")
+        await server.given(knows(server, "w", "z"), "t")
+
+
+async def test_functions_whose_members_are_full_do_not_keep_others_out(servers, few):
+    async with servers.start() as server:
+        full = knows(server, "full", *(f"a{number}" for number in range(7)), capacity=1)
+        await server.create("work", f"{ANY}/full")
+        await server.given(full, "work")
+        for number in range(7):
+            await call(server, f"t{number}", f"a{number}")
+        free = knows(server, "free", "z")
+        await call(server, "z", "z")
+        await server.given(free, "z")
+        for number in range(7):
+            await server.fulfill(full.given[-1], 1)
+            await eventually(lambda number=number: len(full.given) == number + 2)
+
+
+async def test_when_those_who_kept_others_out_leave_there_is_room(servers, few):
+    async with servers.start() as server:
+        crowd = knows(server, "x", *"abc", capacity=1)
+        for number, each in enumerate("abcabc"):
+            await call(server, f"t{number}", each)
+        free = knows(server, "y", "z")
+        crowd.leave()
+        await call(server, "z", "z")
+        await server.given(free, "z")
+
+
+async def test_a_function_that_comes_before_all_others_is_found_after_them(servers, few):
+    async with servers.start() as server:
+        for number in range(4):
+            await call(server, f"t{number}", f"f{number}")
+        worker = Worker(server, capacity=1)
+        await eventually(lambda: worker.given)
+        await call(server, "late", "a")
+        await server.settle("t3")
+        for _ in range(3):
+            before = len(worker.given)
+            await server.fulfill(worker.given[-1], 1)
+            await eventually(lambda before=before: len(worker.given) > before)
+        assert set(worker.given) == {"t0", "t1", "t2", "late"}
+
+
+async def test_a_task_whose_offer_ends_is_given_though_its_queue_was_closed(servers, few):
+    async with servers.start() as server:
+        offered = knows(server, "x", "f0", claim=False)
+        await call(server, "t0", "f0")
+        await server.given(offered, "t0")
+        other = Worker(server, capacity=50)
+        for number in range(1, 5):
+            await call(server, f"t{number}", f"f{number}")
+        await server.given(other, *(f"t{number}" for number in range(1, 5)))
+        offered.leave()
+        await server.given(other, *(f"t{number}" for number in range(5)))
+
+
+async def test_a_look_for_functions_that_a_failure_overtakes_is_nothing(memory):
+    """What it made would wait for ever for what the failed store was asked."""
+    async with memory.start() as server:
+        engine = server.engine
+        await call(server, "a", "f")
+        routes, gate = engine._store.routes, asyncio.Event()
+
+        async def late(*asked):
+            found = await routes(*asked)
+            await gate.wait()
+            return found
+
+        engine._store.routes = late
+        worker = knows(server, "w", "f")
+        await asyncio.sleep(0)
+        engine._fail(Unavailable("the disk is gone"))
+        gate.set()
+        engine._store.routes = routes
+        await eventually(lambda: engine.problem is None)
+        await server.given(worker, "a")
+        await call(server, "b", "f")
+        await server.given(worker, "a", "b")
+
+
+async def test_that_nobody_has_a_function_any_more_is_told(memory, caplog):
+    async with memory.start() as server:
+        only = knows(server, "x", "f", "h", capacity=1)
+        await call(server, "h", "h")
+        await server.given(only, "h")
+        knows(server, "y", "h")
+        await call(server, "f", "f")
+        with caplog.at_level(logging.WARNING, "resonate.engine"):
+            only.leave()
+        assert [each.getMessage() for each in caplog.records] == [
+            "no worker of group g has function f: its calls wait for one that has"
+        ]

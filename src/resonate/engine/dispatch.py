@@ -65,7 +65,7 @@ class Dispatch:
         *,
         look: Callable[[list[str]], None],
         read: Callable[[Queue], None],
-        find: Callable[[str, str], None],
+        find: Callable[[str], None],
     ) -> None:
         self._clock = clock
         self._directory = directory
@@ -169,14 +169,22 @@ class Dispatch:
         group = self._directory.groups.get(_group_of(promise.tags[TARGET]))
         return None if group is None else self._queues.open_function(promise.route, group)
 
-    def found(self, name: str, after: str, routes: list[str], *, whole: bool) -> None:
-        """Take in for which functions of a group tasks wait in the store, beyond ``after``."""
-        group = self._directory.groups.get(name)
-        if group is not None:
-            self._queues.found(group, after, routes, whole=whole)
+    def look_from(self, group: str) -> tuple[str, int]:
+        """Return the route behind which a look for functions begins, and what ``found`` wants."""
+        return self._queues.look_from(group), self._queues.epoch
 
-    def _find_later(self, group: str, after: str) -> None:
-        asyncio.get_running_loop().call_later(_FIND_SECONDS, self._find, group, after)
+    def found(self, name: str, after: str, routes: list[str], epoch: int) -> bool:
+        """Take in for which functions of a group tasks wait in the store, behind a route.
+
+        Return whether to look for more.
+        """
+        group = self._directory.groups.get(name)
+        if group is None or epoch != self._queues.epoch:
+            return False
+        return self._queues.found(group, after, routes)
+
+    def _find_later(self, group: str) -> None:
+        asyncio.get_running_loop().call_later(_FIND_SECONDS, self._find, group)
 
     def released(self, task_id: str, pid: str | None, target: str, route: str) -> None:
         """The holder gave the task back."""
@@ -245,6 +253,10 @@ class Dispatch:
         asks again.
         """
         for queue in self._queues.dirty():
+            group = self._directory.groups.get(queue.group)
+            if queue.pid is None and group is not None and not group.has_room:
+                self._queues.full(queue.group)
+                continue
             self._queues.refill(queue)
             match = self._match(queue, state)
             if match is not None:
@@ -330,7 +342,7 @@ class Dispatch:
             offer.waiting.avoid = frozenset(() if avoid is None else (avoid,))
             queue.again(offer.waiting)
             self._queues.touch(queue.route)
-            self._look([offer.waiting.id])
+        self._look([offer.waiting.id])
 
 
 def _lacks_branch(state: State, task_id: str) -> bool:

@@ -397,15 +397,22 @@ class Engine:
         self._dispatch.refilled(queue, found, whole=len(found) < QUEUE_TASKS_MAX)
         self._admission.nudge()
 
-    def _find_functions(self, group: str, after: str) -> None:
-        self._spawn(self._look_for_functions(group, after))
+    def _find_functions(self, group: str) -> None:
+        self._spawn(self._look_for_functions(group))
 
-    async def _look_for_functions(self, group: str, after: str) -> None:
+    async def _look_for_functions(self, group: str) -> None:
+        """Look once round for functions of a group that are waited for, while there is room."""
+        start, epoch = self._dispatch.look_from(group)
         await self._all_durable()
         low, high = function_routes(group)
-        found = await self._store.routes(max(low, after), high, FUNCTION_QUEUES_MAX)
-        self._dispatch.found(group, after, found, whole=len(found) < FUNCTION_QUEUES_MAX)
-        self._admission.nudge()
+        start = start or low
+        for after, until in ((start, high), (low, start + "\x00")):
+            while found := await self._store.routes(after, until, FUNCTION_QUEUES_MAX):
+                going_on = self._dispatch.found(group, after, found, epoch)
+                self._admission.nudge()
+                if not going_on:
+                    return
+                after = found[-1]  # noqa: PLW2901  # the next page
 
     def _want_address(self, promise: Promise, now: int) -> None:
         route = promise.route

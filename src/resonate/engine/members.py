@@ -105,6 +105,11 @@ class Crew:
         """See ``Member.can_run``."""
         return function is None or self.functions is None or function in self.functions
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether one of them takes one more task."""
+        return bool(self._buckets)
+
     def put(self, member: Member, rank: Rank) -> None:
         """Put a member at the end of the bucket of its load."""
         self._buckets.setdefault(rank[0], {})[member] = None
@@ -178,6 +183,11 @@ class Group:
     def works(self) -> bool:
         """Tell whether somebody here takes tasks at all."""
         return bool(self._crews)
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether somebody here takes one more task."""
+        return any(crew.has_room for crew in self._crews.values())
 
     def can_run(self, function: str | None) -> bool:
         """Tell whether somebody here, busy or not, may be asked for a function."""

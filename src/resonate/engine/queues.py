@@ -141,16 +141,16 @@ class Queue:
 class Queues:
     """The queues of everybody connected, and those that have to be looked through.
 
-    ``read`` asks for a queue to be read on from the store; ``find`` for the routes of functions of
-    a group, beyond one, on which tasks wait there: ``found`` is to be told. ``find_later`` does so
-    after a while.
+    ``read`` asks for a queue to be read on from the store; ``find`` for a look for the functions of
+    a group for which tasks wait there: from ``look_from`` on and round, telling ``found``, while
+    that has room. ``find_later`` does so after a while.
     """
 
     def __init__(
         self,
         read: Callable[[Queue], None],
-        find: Callable[[str, str], None],
-        find_later: Callable[[str, str], None],
+        find: Callable[[str], None],
+        find_later: Callable[[str], None],
     ) -> None:
         self._read = read
         self._find = find
@@ -162,7 +162,10 @@ class Queues:
         self._functions: dict[str, dict[str, Queue]] = {}  # by group: the queues of functions
         self._crews: dict[str, set[frozenset[str] | None]] = {}  # by group: who was looked for
         self._unknown: dict[str, None] = {}  # routes of functions that nobody could run
-        self._crowded: dict[str, str] = {}  # groups with too many: the route to go on beyond
+        self._crowded: dict[str, str] = {}  # groups with too many: the route to go on behind
+        self._due: dict[str, None] = {}  # those of them that are looked at soon
+        self._ordered: list[Queue] = []  # the shared ones to be looked through, the oldest last
+        self.epoch = 0  # how often everything was forgotten
 
     def get(self, route: str) -> Queue | None:
         """Return the queue of a route, if anybody could take from it."""
@@ -173,6 +176,7 @@ class Queues:
         queue = self._queues.get(route)
         if queue is not None:
             self._dirty(queue)[route] = None
+            self._ordered.clear()
             self._stuck.get(queue.group, {}).pop(route, None)
 
     # --- queues come and go -----------------------------------------------------------------------
@@ -186,7 +190,7 @@ class Queues:
         crews = self._crews.setdefault(member.group, set())
         if member.terms.functions not in crews:
             crews.add(member.terms.functions)
-            self._find(member.group, "")
+            self._find(member.group)
 
     def closed(self, member: Member, group: Group | None) -> None:
         """Forget the queues nobody takes from any more; ``group`` is what is left of the group."""
@@ -201,6 +205,9 @@ class Queues:
             for queue in list(self._functions.get(member.group, {}).values()):
                 if group is None or not group.can_run(queue.function):
                     self._close(queue.route)
+                    if group is not None and not queue.idle:
+                        self._tell_unknown(queue.route, group)
+            self._resume(member.group)
         if group is None:
             self._stuck.pop(member.group, None)
             self._functions.pop(member.group, None)
@@ -215,14 +222,32 @@ class Queues:
             return None
         mine = self._functions.setdefault(group.name, {})
         if route not in mine and len(mine) >= FUNCTION_QUEUES_MAX:
-            for queue in [queue for queue in mine.values() if queue.idle]:
-                self._close(queue.route)
-            if len(mine) >= FUNCTION_QUEUES_MAX:
-                self._crowded.setdefault(group.name, "")
+            self._crowded.setdefault(group.name, "")
+            self._resume(group.name)
+            if not self._make_room(group):
                 return None
         self._unknown.pop(route, None)
         queue = mine[route] = self._open(route, group.name, None)
         return queue
+
+    def _make_room(self, group: Group) -> bool:
+        """Close queues of functions that have nothing to do, or else one whose members are full."""
+        mine = self._functions[group.name]
+        for queue in [queue for queue in mine.values() if queue.idle]:
+            self._close(queue.route)
+        if len(mine) < FUNCTION_QUEUES_MAX:
+            return True
+        for route in self._stuck.get(group.name, ()):
+            if route in mine and group.pick(mine[route].function) is None:
+                self._close(route)
+                return True
+        return False
+
+    def _resume(self, group: str) -> None:
+        """Look soon for functions that had no room, if there are any."""
+        if group in self._crowded and group not in self._due:
+            self._due[group] = None
+            self._find_later(group)
 
     def _tell_unknown(self, route: str, group: Group) -> None:
         """Say, once, that a function is called which nobody in a group of workers knows."""
@@ -237,16 +262,19 @@ class Queues:
             unquote(function_of(route) or ""),
         )
 
-    def found(self, group: Group, after: str, routes: list[str], *, whole: bool) -> None:
-        """Make the queues of functions that have tasks in the store beyond ``after``."""
-        start = after
+    def look_from(self, group: str) -> str:
+        """Return the route behind which the look for functions of a group begins."""
+        self._due.pop(group, None)
+        return self._crowded.pop(group, "")
+
+    def found(self, group: Group, after: str, routes: list[str]) -> bool:
+        """Make the queues of functions that have tasks in the store, behind one; False: no room."""
         for route in routes:
             if self.open_function(route, group) is None and group.can_run(function_of(route)):
-                whole = False
-                break
+                self._crowded[group.name] = after
+                return False
             after = route
-        if not whole or start:  # from there on, or once more from the beginning
-            self._crowded[group.name] = "" if whole else after
+        return True
 
     def clear(self) -> None:
         """Forget everything."""
@@ -258,6 +286,9 @@ class Queues:
         self._crews.clear()
         self._unknown.clear()
         self._crowded.clear()
+        self._due.clear()
+        self._ordered.clear()
+        self.epoch += 1
 
     def _open(self, route: str, group: str, pid: str | None) -> Queue:
         queue = self._queues.get(route)
@@ -272,6 +303,7 @@ class Queues:
         if queue is None:
             return
         self._dirty(queue).pop(route, None)
+        self._ordered.clear()
         for routes in (self._stuck.get(queue.group), self._functions.get(queue.group)):
             if routes is not None:
                 routes.pop(route, None)
@@ -288,6 +320,13 @@ class Queues:
             for route in [each for each in stuck if member.can_run(function_of(each))]:
                 del stuck[route]
                 self._shared[route] = None
+            self._ordered.clear()
+        self._resume(member.group)
+
+    def full(self, group: str) -> None:
+        """Nobody of a group has room: its queues wait for that."""
+        for route in [each for each in self._shared if self._queues[each].group == group]:
+            self._strike(self._queues[route])
 
     def refill(self, queue: Queue) -> None:
         """Read on in the store when the queue runs low."""
@@ -309,20 +348,22 @@ class Queues:
     def _next(self) -> Queue:
         if self._own:
             return self._queues[next(iter(self._own))]
-        if len(self._shared) == 1:
-            return self._queues[next(iter(self._shared))]
-        return min((self._queues[route] for route in self._shared), key=lambda queue: queue.head)
+        while self._ordered:
+            queue = self._ordered.pop()
+            if queue.route in self._shared:
+                return queue
+        self._ordered = [self._queues[route] for route in self._shared]
+        self._ordered.sort(key=lambda queue: queue.head, reverse=True)
+        return self._ordered.pop()
 
     def _strike(self, queue: Queue) -> None:
         self._dirty(queue).pop(queue.route, None)
         if queue.pid is not None or self._queues.get(queue.route) is not queue:
             return
-        if queue.tasks:
+        if queue.tasks or (queue.more and not queue.reading):
             self._stuck.setdefault(queue.group, {})[queue.route] = None
-        elif queue.group in self._crowded and queue.function is not None and queue.idle:
-            self._close(queue.route)
-            if len(self._functions[queue.group]) <= FUNCTION_QUEUES_MAX // 2:
-                self._find_later(queue.group, self._crowded.pop(queue.group))
+        if queue.function is not None:
+            self._resume(queue.group)
 
     def _dirty(self, queue: Queue) -> dict[str, None]:
         return self._shared if queue.pid is None else self._own
