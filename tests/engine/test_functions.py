@@ -75,7 +75,7 @@ async def test_calls_nobody_can_run_wait_and_hold_up_no_others(servers, caplog):
             await call(server, "a", "f")
             await server.given(worker, "a")
         assert [each.getMessage() for each in caplog.records] == [
-            "no worker of group g has function new: its calls wait for one that has"
+            "no worker of group g has function new: calls wait for one that has"
         ]
         assert (await server.task("n0")).version == 0  # nobody was asked
         newcomer = knows(server, "x", "new", capacity=50)
@@ -279,13 +279,15 @@ async def test_a_look_for_functions_that_a_failure_overtakes_is_nothing(memory):
 
 async def test_that_nobody_has_a_function_any_more_is_told(memory, caplog):
     async with memory.start() as server:
-        only = knows(server, "x", "f", "h", capacity=1)
+        only = knows(server, "x", "f", "g", "h", capacity=1)
         await call(server, "h", "h")
         await server.given(only, "h")
         knows(server, "y", "h")
         await call(server, "f", "f")
+        await call(server, "g", "g")
+        await call(server, "f again", "f")
         with caplog.at_level(logging.WARNING, "resonate.engine"):
             only.leave()
         assert [each.getMessage() for each in caplog.records] == [
-            "no worker of group g has function f: its calls wait for one that has"
+            "no worker of group g has function f and 1 others: calls wait for one that has"
         ]

@@ -398,7 +398,8 @@ class Engine:
         self._admission.nudge()
 
     def _find_functions(self, group: str) -> None:
-        self._spawn(self._look_for_functions(group))
+        if self.problem is None:
+            self._spawn(self._look_for_functions(group))
 
     async def _look_for_functions(self, group: str) -> None:
         """Look once round for functions of a group that are waited for, while there is room."""

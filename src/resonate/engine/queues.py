@@ -202,11 +202,12 @@ class Queues:
             self._crowded.pop(member.group, None)
         if group is None or (member.crew is not None and not member.crew.size):
             self._crews.get(member.group, set()).discard(member.terms.functions)
-            for queue in list(self._functions.get(member.group, {}).values()):
-                if group is None or not group.can_run(queue.function):
-                    self._close(queue.route)
-                    if group is not None and not queue.idle:
-                        self._tell_unknown(queue.route, group)
+            mine = list(self._functions.get(member.group, {}).values())
+            gone = [each for each in mine if group is None or not group.can_run(each.function)]
+            for queue in gone:
+                self._close(queue.route)
+            if group is not None:
+                self._tell_unknown(group, [queue.route for queue in gone if not queue.idle])
             self._resume(member.group)
         if group is None:
             self._stuck.pop(member.group, None)
@@ -218,7 +219,7 @@ class Queues:
         None, too, when there are as many as may be: it is found when others are empty.
         """
         if not group.can_run(function_of(route)):
-            self._tell_unknown(route, group)
+            self._tell_unknown(group, [route])
             return None
         mine = self._functions.setdefault(group.name, {})
         if route not in mine and len(mine) >= FUNCTION_QUEUES_MAX:
@@ -249,17 +250,20 @@ class Queues:
             self._due[group] = None
             self._find_later(group)
 
-    def _tell_unknown(self, route: str, group: Group) -> None:
-        """Say, once, that a function is called which nobody in a group of workers knows."""
-        if not group.works or route in self._unknown:
+    def _tell_unknown(self, group: Group, routes: list[str]) -> None:
+        """Say, once, that functions are called which nobody in a group of workers knows."""
+        fresh = [route for route in routes if route not in self._unknown]
+        if not group.works or not fresh:
             return
         if len(self._unknown) >= _TOLD_MAX:
             self._unknown.clear()
-        self._unknown[route] = None
+        self._unknown.update(dict.fromkeys(fresh))
+        others = f" and {len(fresh) - 1} others" if len(fresh) > 1 else ""
         log.warning(
-            "no worker of group %s has function %s: its calls wait for one that has",
+            "no worker of group %s has function %s%s: calls wait for one that has",
             group.name,
-            unquote(function_of(route) or ""),
+            unquote(function_of(fresh[0]) or ""),
+            others,
         )
 
     def look_from(self, group: str) -> str:
