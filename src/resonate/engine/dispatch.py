@@ -28,7 +28,7 @@ from resonate.engine.members import Directory, Group, Member
 from resonate.engine.offers import Offer, Offers
 from resonate.engine.queues import Queue, Queues, Waiting
 from resonate.protocol.addresses import (
-    function_of,
+    has_function,
     is_pushed,
     parse_address,
     push_group,
@@ -146,7 +146,7 @@ class Dispatch:
                 self._offers.settled(after.id)
             self._hints.see(before, after)
             return
-        if queue is None:
+        if queue is None and has_function(after.route):
             queue = self._open(after)
         offer = self._offers.get(after.id)
         if offer is not None and offer.waiting.version == task.version:
@@ -164,8 +164,6 @@ class Dispatch:
     def _open(self, promise: Promise) -> Queue | None:
         """Make the queue of a function that is called for the first time, if anybody can run it."""
         assert promise.route is not None
-        if function_of(promise.route) is None:
-            return None
         group = self._directory.groups.get(_group_of(promise.tags[TARGET]))
         return None if group is None else self._queues.open_function(promise.route, group)
 

@@ -175,7 +175,8 @@ class Hints:
             self._hints.popitem(last=False)
 
     def _forget(self, task_id: str) -> None:
-        self._wake(task_id)
+        if self._resting:
+            self._wake(task_id)
         self._hints.pop(task_id, None)
 
 

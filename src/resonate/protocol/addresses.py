@@ -104,14 +104,21 @@ def route_of(target: str, name: str | None, version: str | None) -> str | None:
     None for a target that is no address.
     """
     address = parse_address(target)
-    if address is None or not name or address.cast != "any":
-        return None if address is None else address.route
+    if address is None:
+        return None
+    if not name or address.cast != "any":
+        return address.route
     return f"{address.route}{_FUNCTION}{function_key(name, version or '1')}"
+
+
+def has_function(route: str) -> bool:
+    """Tell whether a route says which function its tasks call."""
+    return _FUNCTION in route and route.startswith(_ANY)
 
 
 def function_of(route: str) -> str | None:
     """Return the key of the function that the tasks of a route call; None where it tells none."""
-    return (route.partition(_FUNCTION)[2] or None) if route.startswith(_ANY) else None
+    return route.partition(_FUNCTION)[2] if has_function(route) else None
 
 
 def function_routes(group: str) -> tuple[str, str]:
