@@ -10,9 +10,14 @@ from resonate.protocol import addresses
 from resonate.protocol.addresses import (
     Address,
     any_route,
+    function_key,
+    function_of,
+    function_routes,
+    has_function,
     is_pushed,
     parse_address,
     push_group,
+    route_of,
     uni_route,
 )
 
@@ -188,3 +193,60 @@ def test_long_texts_are_not_remembered():
 
 def test_what_is_remembered_is_bounded():
     assert addresses._remembered.cache_info().maxsize == 4_096
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "key"),
+    [
+        ("f", "1", "f"),
+        ("f", "2", "f:2"),
+        ("f:2", "1", "f%3A2"),
+        ("a,b#c/é", "1", "a%2Cb%23c%2F%C3%A9"),
+        ("f", "1:1", "f:1%3A1"),
+    ],
+)
+def test_the_key_of_a_function_tells_name_and_version_apart(name, version, key):
+    assert function_key(name, version) == key
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "version", "route"),
+    [
+        ("poll://any@g", "f", None, "poll://any@g#f"),
+        ("poll://any@g", "f", "1", "poll://any@g#f"),
+        ("poll://any@g", "f", "", "poll://any@g#f"),
+        ("poll://any@g/w", "f", "2", "poll://any@g#f:2"),
+        ("poll://any@g", None, "2", "poll://any@g"),
+        ("poll://any@g", "", None, "poll://any@g"),
+        ("poll://uni@g/w", "f", None, "poll://uni@g/w"),
+        ("http://host/a#f", "f", None, "http://host/a#f"),
+        ("nowhere", "f", None, None),
+    ],
+)
+def test_tasks_of_a_function_have_a_route_of_their_own(target, name, version, route):
+    assert route_of(target, name, version) == route
+
+
+@pytest.mark.parametrize(
+    ("route", "function"),
+    [
+        (any_route("g"), None),
+        (any_route("g", "f:2"), "f:2"),
+        (uni_route("g", "w#f"), None),
+        ("http://host/a#f", None),
+    ],
+)
+def test_a_route_tells_the_function_of_its_tasks(route, function):
+    assert function_of(route) == function
+    assert has_function(route) == (function is not None)
+
+
+def test_the_routes_of_the_functions_of_a_group_lie_between_two_texts():
+    low, high = function_routes("g")
+    inside = [any_route("g", key) for key in ("a", "~", function_key("\U0010ffff", "9"), "f:2")]
+    outside = [any_route("g"), any_route("g$"), any_route("gg", "f"), uni_route("g", "f")]
+    assert all(low < route < high for route in inside)
+    assert not any(low < route < high for route in outside)
