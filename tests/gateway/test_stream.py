@@ -164,6 +164,27 @@ def test_parameters(server, query, expected):
     assert {name: getattr(found, name) for name in expected} == expected
 
 
+MANY = {f"f{number}" for number in range(5_000)}
+
+
+@pytest.mark.parametrize(
+    ("query", "functions"),
+    [
+        ("capacity=1", None),
+        ("functions=", set()),
+        ("functions=add,charge%3A2", {"add", "charge:2"}),
+        ("functions=add:1,,add:", {"add"}),
+        ("functions=a%252Cb,%25C3%25A9", {"a%2Cb", "%C3%A9"}),
+        ("functions=" + ",".join(MANY), MANY),
+    ],
+    ids=["none told", "none", "two", "plain forms", "quoted", "many"],
+)
+def test_what_a_worker_says_of_its_functions(server, query, functions):
+    found = terms(server, query)
+    assert found.functions == functions
+    assert found.declared
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
@@ -188,6 +209,7 @@ def test_parameters(server, query, expected):
         ("claim=&ttl=1", "claim"),
         ("presence=yes", "presence"),
         ("presence", "presence"),
+        ("functions=a,:2", "functions"),
     ],
 )
 def test_a_bad_parameter_is_named(server, query, name):
