@@ -182,6 +182,8 @@ def test_a_result_whose_message_got_lost_comes_with_the_next_stream(worker, prox
         handle = caller.begin_rpc(group, "wait")
         assert not handle.done()
         until(lambda: len(proxy.polls) == 3 and proxy.kinds["promise.register_listener"])
+        client = caller._shared.client  # whose stream is open, and which asks for nothing any more
+        until(lambda: client._open and not client._listeners._asking)
         proxy.swallow = True
         go.set()
         until(lambda: proxy.events and proxy.events[-1]["kind"] == "unblock")
