@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import pytest
 
 from resonate.protocol.addresses import any_route, function_key
-from resonate.protocol.errors import Unavailable
 from resonate.protocol.validation import FUNC, VERSION
 from tests.engine.cluster import ANY, Worker
 from tests.waiting import eventually, never
@@ -256,25 +254,15 @@ async def test_a_task_whose_offer_ends_is_given_though_its_queue_was_closed(serv
 async def test_a_look_for_functions_that_a_failure_overtakes_is_nothing(memory):
     """What it made would wait for ever for what the failed store was asked."""
     async with memory.start() as server:
-        engine = server.engine
-        await call(server, "a", "f")
-        routes, gate = engine._store.routes, asyncio.Event()
-
-        async def late(*asked):
-            found = await routes(*asked)
-            await gate.wait()
-            return found
-
-        engine._store.routes = late
-        worker = knows(server, "w", "f")
-        await asyncio.sleep(0)
-        engine._fail(Unavailable("the disk is gone"))
-        gate.set()
-        engine._store.routes = routes
-        await eventually(lambda: engine.problem is None)
-        await server.given(worker, "a")
-        await call(server, "b", "f")
-        await server.given(worker, "a", "b")
+        knows(server, "w", "f")
+        dispatch, route = server.engine._dispatch, any_route("g", "f")
+        _, epoch = dispatch.look_from("g")
+        dispatch.clear()
+        assert not dispatch.found("g", "", [route], epoch)
+        assert dispatch._queues.get(route) is None
+        _, epoch = dispatch.look_from("g")
+        assert dispatch.found("g", "", [route], epoch)
+        assert dispatch._queues.get(route) is not None
 
 
 async def test_that_nobody_has_a_function_any_more_is_told(memory, caplog):

@@ -53,9 +53,8 @@ class Dispatch:
     """Brings ready tasks and free members together.
 
     ``look`` asks the engine for a batch that loads objects, with their branches, and shows them to
-    ``see``; ``read`` asks
-    it to read a queue on from the store and to call ``refilled``, ``find`` to look there for
-    functions of a group that are waited for, and to call ``found``.
+    ``see``; ``read`` asks it to read a queue on from the store and to call ``refilled``; ``find``
+    to look there for functions of a group that are waited for, and to call ``found``.
     """
 
     def __init__(

@@ -11,7 +11,7 @@
 Source: protocol 2026-04-01, section 6.1.
 
 Tasks for any member of a group that say which function they call wait in a queue of that function,
-so that those nobody can run stand before no others (extension, docs/reference/protocol.md).
+so that those nobody can run stand before no others (extension, docs/reference/http-api.md).
 """
 
 from __future__ import annotations
