@@ -11,7 +11,7 @@ from resonate.core import machine, steps
 from resonate.core.objects import ScheduleKey
 from resonate.core.state import State
 from resonate.protocol import requests as rq
-from resonate.protocol.validation import BRANCH, DELAY, PARENT, TARGET, TIMER
+from resonate.protocol.validation import BRANCH, DELAY, ORIGIN, PARENT, TARGET, TIMER
 
 HEAD = rq.Head("1", rq.VERSION)
 IDS = ["a", "b", "c", "d", "é"]
@@ -33,6 +33,7 @@ tags = st.fixed_dictionaries(
         "odd\x00": st.just("\u2028"),
         BRANCH: st.sampled_from(["a", "b", ""]),
         PARENT: st.sampled_from(["a", "b"]),
+        ORIGIN: st.sampled_from(["a", "b"]),
     },
 )
 creates = st.builds(rq.PromiseCreateData, ids, st.integers(NOW + 3, NOW + 50), values, tags)

@@ -14,7 +14,7 @@ from resonate.core import searches
 from resonate.protocol import requests as rq
 from resonate.protocol.addresses import any_route
 from resonate.protocol.cursors import encode_cursor
-from resonate.protocol.validation import BRANCH, PARENT
+from resonate.protocol.validation import BRANCH, ORIGIN, PARENT
 from tests.store.histories import IDS, NOW, batches, carry_out, drain, reads
 from tests.store.stores import STORES
 
@@ -42,6 +42,8 @@ PROMISE_QUERIES = [
     rq.PromiseSearchData(),
     *(rq.PromiseSearchData(state=state) for state in searches.PROMISE_STATES),
     rq.PromiseSearchData(tags={BRANCH: "a"}, order="newest"),
+    rq.PromiseSearchData(tags={ORIGIN: "a"}),
+    rq.PromiseSearchData(tags={ORIGIN: "a", PARENT: "b"}, state="pending", cursor="a"),
     rq.PromiseSearchData(tags={"odd\x00": "\u2028", PARENT: "b"}),
     rq.PromiseSearchData(root_only=True, cursor="b"),
     rq.PromiseSearchData(order="newest", cursor=encode_cursor(NOW + 2, "b"), counts=True),

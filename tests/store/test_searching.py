@@ -69,6 +69,57 @@ async def test_promises_that_match_are_told_in_order(stores, query, ids):
         assert ([each.id for each in found], more) == (ids[:1], len(ids) > 1)
 
 
+TREE = (
+    promise("r.1", tags={ORIGIN: "r", "k": "v"}),
+    promise("r.1.1", tags={ORIGIN: "r"}, state="resolved", settled_at=1),
+    promise("r.2", tags={ORIGIN: "other"}),
+    promise("r-", tags={ORIGIN: "r"}),
+    promise("r:1", tags={ORIGIN: "r"}),
+    promise("r/", tags={ORIGIN: "r"}),
+    promise("rr", tags={ORIGIN: "r", "k": "v"}),
+    promise("a", tags={ORIGIN: "r"}),
+    promise("z.1", tags={ORIGIN: "r", "k": "v"}, state="rejected", settled_at=1),
+    promise("R.3", tags={ORIGIN: "R"}),
+    promise(".1", tags={ORIGIN: ""}),
+    promise("1", tags={ORIGIN: ""}),
+    promise("r\u00e9", tags={ORIGIN: "r\x00"}),
+)
+
+
+@pytest.mark.parametrize("rooted", [True, False])
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({}, ["a", "r", "r-", "r.1", "r.1.1", "r/", "r:1", "rr", "z.1"]),
+        ({"state": "pending"}, ["a", "r", "r-", "r.1", "r/", "r:1", "rr"]),
+        ({"state": "resolved"}, ["r.1.1"]),
+        ({"cursor": "r"}, ["r-", "r.1", "r.1.1", "r/", "r:1", "rr", "z.1"]),
+        ({"cursor": "r.1"}, ["r.1.1", "r/", "r:1", "rr", "z.1"]),
+        ({"cursor": "r.9"}, ["r/", "r:1", "rr", "z.1"]),
+        ({"id_prefix": "r."}, ["r.1", "r.1.1"]),
+        ({"id_prefix": "r.1."}, ["r.1.1"]),
+        ({"id_prefix": "z"}, ["z.1"]),
+        ({"tags": {"k": "v"}}, ["r.1", "rr", "z.1"]),
+        ({"order": "newest"}, ["a", "r", "r-", "r.1", "r.1.1", "r/", "r:1", "rr", "z.1"]),
+        ({"tags": {ORIGIN: ""}}, [".1", "1"]),
+        ({"tags": {ORIGIN: "r\x00"}}, ["r\u00e9"]),
+        ({"tags": {ORIGIN: "R"}}, ["R.3"]),
+        ({"tags": {ORIGIN: "nobody"}}, []),
+    ],
+    ids=repr,
+)
+async def test_a_tree_is_told_whatever_its_ids_are(stores, rooted, query, ids):
+    expected = [each for each in ids if each != "r" or rooted]
+    root = promise("r", tags={ORIGIN: "r"} if rooted else {})
+    data = rq.PromiseSearchData(**{**query, "tags": {ORIGIN: "r", **query.get("tags", {})}})
+    async with stores.open() as store:
+        await put(store, root, *TREE)
+        found, more = await store.promises(data, NOW, 100)
+        assert ([each.id for each in found], more) == (expected, False)
+        found, more = await store.promises(data, NOW, 2)
+        assert ([each.id for each in found], more) == (expected[:2], len(expected) > 2)
+
+
 async def test_a_page_is_bounded_by_bytes_and_has_one_object_at_least(stores):
     large = value("x" * 3_000_000)
     async with stores.open() as store:

@@ -242,6 +242,7 @@ PLANS = {
     "branch": ["promises_branch"],
     "routes": ["promises_ready", "promises_ready"],
     "promises_by_id": ["sqlite_autoindex_promises_1"],
+    "promises_of_tree": [*["sqlite_autoindex_promises_1"] * 2, "promises_apart"],
     "promises_newest": ["promises_created"],
     "promises_oldest": ["promises_created"],
     "tasks_by_id": ["sqlite_autoindex_promises_1"],

@@ -56,7 +56,8 @@ class AsyncHandle(Generic[T]):
         in time.
         """
         self._shared.bind()
-        return await self._shared.carry_out(cancel(self._shared.client, self.id))
+        client = self._shared.client
+        return await self._shared.carry_out(cancel(client.ask, client.head, self.id))
 
     def __await__(self) -> Generator[None, None, T]:
         return self.result().__await__()

@@ -13,8 +13,7 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk import checks, codec, telemetry
-from resonate.sdk.client import checked
-from resonate.sdk.exchanges import Exchange
+from resonate.sdk.exchanges import Exchange, checked
 from resonate.sdk.handle import Handle
 from resonate.sdk.options import Options, deadline
 from resonate.sdk.registry import Callee, Func

@@ -28,11 +28,12 @@ from concurrent.futures import Future
 from typing import Any
 
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import Answer, LeaseAnswer
+from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.messages import ExecuteData, UnblockData
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk.encoders import Encoder
-from resonate.sdk.errors import ResonateShutdownError, ResonateStoreError
+from resonate.sdk.errors import ResonateShutdownError
+from resonate.sdk.exchanges import into
 from resonate.sdk.listeners import Listeners
 from resonate.sdk.machine import Machine
 from resonate.sdk.options import quoted
@@ -132,7 +133,7 @@ class Client:
     def ask(self, *requests: rq.Request) -> Future[Item]:
         """Send requests together; the future has the item with their answers, or an error."""
         asked: Future[Item] = self._machine.future()
-        self._sender.put_threadsafe(Item(list(requests), _into(asked), self._patience))
+        self._sender.put_threadsafe(Item(list(requests), into(asked), self._patience))
         return asked
 
     def ask_and_subscribe(
@@ -206,7 +207,7 @@ class Client:
         self._listen()
         promise_id = create.data.id
         listen = self._listeners.expect(promise_id, settled)
-        tell = _into(asked)
+        tell = into(asked)
 
         def done(item: Item) -> None:
             if item.error is not None or item.answers[0].status != 200:
@@ -317,22 +318,3 @@ class Client:
         await self._pulse.close()
         await self._sender.close()
         await self._transport.close()
-
-
-def checked(answer: Answer) -> Answer:
-    """Return an answer of success; raise ResonateStoreError for any other."""
-    if answer.status not in (200, 300):
-        raise ResonateStoreError(str(answer.data), answer.status)
-    return answer
-
-
-def _into(asked: Future[Item]) -> Callable[[Item], None]:
-    """Return what brings an item into the future of who asked."""
-
-    def done(item: Item) -> None:
-        if item.error is not None:
-            asked.set_exception(item.error)
-        else:
-            asked.set_result(item)
-
-    return done

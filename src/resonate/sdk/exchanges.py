@@ -2,16 +2,18 @@
 
 An exchange is a generator. It yields the future of what it has asked for, and goes on with what
 came of it. So what a call is stands in one place, and who carries it out decides how to wait:
-``blocking`` on a thread, ``awaited`` on an event loop.
+``blocking`` on a thread, ``awaited`` on an event loop, ``in_background`` not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from resonate.protocol.answers import Answer
+from resonate.sdk.errors import ResonateError, ResonateStoreError
 from resonate.sdk.pool import tell
 from resonate.sdk.sender import Item
 
@@ -38,6 +40,41 @@ async def awaited(exchange: Exchange[T]) -> T:
     task = asyncio.get_running_loop().create_task(_carry_out(exchange))
     task.add_done_callback(_seen)
     return await asyncio.shield(task)
+
+
+def in_background(exchange: Exchange[object], ended: Callable[[Exception | None], None]) -> None:
+    """Carry an exchange out as its answers arrive, where they do; ``ended`` is told, once."""
+
+    def go_on(step: Callable[[], Future[Item]]) -> None:
+        try:
+            asked = step()
+        except StopIteration:
+            ended(None)
+        except ResonateError as error:
+            ended(error)
+        else:
+            asked.add_done_callback(lambda done: go_on(lambda: _go_on(exchange, done)))
+
+    go_on(lambda: next(exchange))
+
+
+def checked(answer: Answer) -> Answer:
+    """Return an answer of success; raise ResonateStoreError for any other."""
+    if answer.status not in (200, 300):
+        raise ResonateStoreError(str(answer.data), answer.status)
+    return answer
+
+
+def into(asked: Future[Item]) -> Callable[[Item], None]:
+    """Return what brings an item into the future of who asked."""
+
+    def done(item: Item) -> None:
+        if item.error is not None:
+            asked.set_exception(item.error)
+        else:
+            asked.set_result(item)
+
+    return done
 
 
 def waiter(future: Future[Any]) -> asyncio.Future[None]:

@@ -70,6 +70,9 @@ class Host(Protocol):
     def lost(self, execution: Execution) -> None:
         """The lease is another's."""
 
+    def canceled(self, promise: PromiseRecord) -> None:
+        """A call was canceled because nobody waits for it any more."""
+
     def discarded(self, task_id: str) -> None:
         """A function has ended that does not count any more."""
 

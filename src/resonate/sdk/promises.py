@@ -193,7 +193,8 @@ class Promises:
     ) -> DurablePromise:
         """Cancel the promise: a waiter raises ResonateCanceledError. As ``resolve``.
 
-        A function that works on it is not stopped; its result is thrown away.
+        That promise alone: for a call use ``Handle.cancel``, which cancels what it has begun, too.
+        A function that works on it is told as there.
         """
         return blocking(settle(self._shared, id, "rejected_canceled", headers, data))
 

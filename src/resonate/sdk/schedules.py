@@ -10,8 +10,7 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import SchedulesAnswer
 from resonate.protocol.records import ScheduleRecord
 from resonate.sdk.checks import check_text
-from resonate.sdk.client import checked
-from resonate.sdk.exchanges import Exchange, blocking
+from resonate.sdk.exchanges import Exchange, blocking, checked
 from resonate.sdk.shared import Shared
 from resonate.sdk.subclients import (
     StoredValue,

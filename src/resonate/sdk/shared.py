@@ -133,7 +133,7 @@ class Shared:
 
     def cancel(self, id: str) -> bool:
         """Cancel a promise and its attached children; see ``Handle.cancel``."""
-        return blocking(cancel(self.client, id))
+        return blocking(cancel(self.client.ask, self.client.head, id))
 
     def stop(self, seconds: float) -> None:
         """Stop the client; the next use makes a new one. Until then calls still use it."""

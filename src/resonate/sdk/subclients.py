@@ -20,9 +20,8 @@ from resonate.protocol import requests as rq
 from resonate.protocol.limits import INT64_MAX, INT64_MIN
 from resonate.protocol.records import Value
 from resonate.sdk.checks import check_unicode
-from resonate.sdk.client import checked
 from resonate.sdk.errors import DecodingError
-from resonate.sdk.exchanges import Exchange
+from resonate.sdk.exchanges import Exchange, checked
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
 

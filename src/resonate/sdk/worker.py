@@ -37,6 +37,7 @@ from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.records import PromiseRecord
 from resonate.sdk import codec
 from resonate.sdk.beginning import begin
+from resonate.sdk.cancelling import Cascade
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateError
 from resonate.sdk.execution import Ended, Execution, Invocation
@@ -111,6 +112,7 @@ class Worker:
         self._parked: deque[rq.TaskRef] = deque()
         self._unknown: set[tuple[str, int]] = set()
         self._suspensions = Suspensions(put, head, self._ended_elsewhere)
+        self._cascade = Cascade(put, head)
         self._draining = False
         self._leaving = False
         self._drained = asyncio.Event()
@@ -275,6 +277,10 @@ class Worker:
         """The lease is another's, or the promise has ended."""
         self._post(self._lost, execution)
 
+    def canceled(self, promise: PromiseRecord) -> None:
+        """A call was canceled because nobody waits for it any more: with what it has begun."""
+        self._post(self._cascade.add, promise)
+
     def discarded(self, task_id: str) -> None:
         """A function has ended that does not count any more."""
         level = logging.INFO if self._draining else logging.WARNING
@@ -323,15 +329,9 @@ class Worker:
         self._put(Item([rq.TaskRelease(self._head(), data)], _ignore, self._ttl / 1000))
 
     def _ended_elsewhere(self, workflow: Workflow, state: str) -> None:
-        """Cancel what a canceled function had begun and waited for."""
-        if state != "rejected_canceled":
-            return
-        cancels: list[rq.Request] = [
-            rq.PromiseSettle(self._head(), rq.PromiseSettleData(each, "rejected_canceled"))
-            for each in workflow.unfinished()
-        ]
-        if cancels:
-            self._put(Item(cancels, _ignore, self._ttl / 1000))
+        """Cancel what a function had begun and waited for that was canceled meanwhile."""
+        if state == "rejected_canceled":
+            self._cascade.add(workflow.promise)
 
     def _ask_how(self, workflow: Workflow) -> None:
         """Ask how a promise ended whose lease was lost, if something hangs on that."""

@@ -262,8 +262,13 @@ class Workflow:
             for child in frame.children():
                 after += self._cancel(child, error)
         settle = rq.PromiseSettleData(step.id, "rejected_canceled", ABANDONED)
-        self.lease.write(rq.FenceSettle(settle, {}), functools.partial(self._settled, step))
+        self.lease.write(rq.FenceSettle(settle, {}), functools.partial(self._canceled, step))
         return after
+
+    def _canceled(self, step: Step, record: PromiseRecord) -> None:
+        self._settled(step, record)
+        if step.plan.kind == "rpc" and record.state == "rejected_canceled":
+            self.host.canceled(record)
 
     # --- waiting ----------------------------------------------------------------------------------
 

@@ -151,19 +151,43 @@ NOT EXISTS (
   AND (:settled_from IS NULL OR {seen_settled_at} >= :settled_from)
   AND (:settled_to IS NULL OR {seen_settled_at} < :settled_to)
 
+-- name: origin
+-- Part: the root of its tree.
+tags ->> '$."resonate:origin"'
+
+-- name: filtered
+-- Part: all filters of promise.search but that of ids.
+(:state IS NULL OR {seen} = :state) AND {matching}
+
 -- name: promises_by_id
 -- A page of promise.search.
 SELECT {object} FROM promises
 WHERE id >= :low AND id < :high
-  AND (:state IS NULL OR {seen} = :state) AND {matching}
+  AND {filtered}
 ORDER BY id LIMIT :limit;
+
+-- name: promises_of_tree
+-- A page of promise.search for a tree: its root, what is named after it, and what is in the index
+-- of what is not (its conditions stand here again), merged by id.
+SELECT object FROM (
+  SELECT id, {object} AS object FROM promises
+  WHERE id = :root AND id >= :low AND id < :high AND {filtered}
+  UNION ALL
+  SELECT id, {object} FROM promises
+  WHERE id >= max(:low, :root || '.') AND id < min(:high, :root || '/') AND {filtered}
+  UNION ALL
+  SELECT id, {object} FROM promises
+  WHERE {origin} = :root AND id >= :low AND id < :high
+    AND id <> {origin} AND substr(id, 1, length({origin}) + 1) <> {origin} || '.'
+    AND {filtered}
+  ORDER BY id LIMIT :limit);
 
 -- name: promises_newest
 -- A page of promise.search, the newest first; + keeps it to the index of ages.
 SELECT {object} FROM promises
 WHERE created_at <= :age AND NOT (created_at = :age AND id <= :age_id)
   AND +id >= :low AND +id < :high
-  AND (:state IS NULL OR {seen} = :state) AND {matching}
+  AND {filtered}
 ORDER BY created_at DESC, id LIMIT :limit;
 
 -- name: promises_oldest
@@ -171,7 +195,7 @@ ORDER BY created_at DESC, id LIMIT :limit;
 SELECT {object} FROM promises
 WHERE created_at >= :age AND NOT (created_at = :age AND id <= :age_id)
   AND +id >= :low AND +id < :high
-  AND (:state IS NULL OR {seen} = :state) AND {matching}
+  AND {filtered}
 ORDER BY created_at, id LIMIT :limit;
 
 -- name: count_promises

@@ -19,6 +19,7 @@ from resonate.core.objects import Key, Promise, Schedule, ScheduleKey, Stored
 from resonate.core.searches import age_bounds, id_bounds
 from resonate.protocol import requests as rq
 from resonate.protocol.cron import NEVER
+from resonate.protocol.validation import ORIGIN
 from resonate.store.contract import Held, Obligation, Ready
 from resonate.store.pages import Page, page
 from resonate.store.queries import queries
@@ -111,14 +112,18 @@ class Scans:
     # --- searches ---------------------------------------------------------------------------------
 
     async def promises(self, query: rq.PromiseSearchData, now: int, limit: int) -> Page[Promise]:
-        """Walk along the ids, or along the ages."""
+        """Walk along the ids, of one tree if it is named, or along the ages."""
         order = query.order or "id"
+        walk = _BY[order]
         bindings = {**_filters(query, now), "state": query.state}
         if order == "id":
             bindings |= _ids(query.id_prefix, query.cursor)
+            if query.tags and ORIGIN in query.tags:
+                walk = "promises_of_tree"
+                bindings["root"] = query.tags[ORIGIN]
         else:
             bindings["age"], bindings["age_id"] = age_bounds(query)
-        return await self._page(_BY[order], promise_decoder, limit, bindings)
+        return await self._page(walk, promise_decoder, limit, bindings)
 
     async def tasks(self, query: rq.TaskSearchData, now: int, limit: int) -> Page[Promise]:
         """Walk along the ids."""
