@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import os
@@ -52,6 +53,18 @@ def registered(resonate, work, name="work"):
 def test_stop_of_what_was_never_used_does_nothing():
     until(lambda: threads() == [])
     Resonate.local().stop()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("error", [None, LookupError("in the block")], ids=["well", "raised"])
+def test_a_with_block_ends_with_stop(error):
+    expected = contextlib.nullcontext() if error is None else pytest.raises(LookupError)
+    with expected, Resonate.local() as resonate:
+        resonate.register(lambda ctx: "worked", name="work")
+        resonate.start()
+        assert resonate.rpc("id", "work") == "worked"
+        if error is not None:
+            raise error
     assert threads() == []
 
 

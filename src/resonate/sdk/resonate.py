@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from types import TracebackType
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from resonate.sdk.base import Base, signals
 from resonate.sdk.exchanges import blocking
@@ -42,7 +43,7 @@ class Resonate(Base[Shared]):
     - ``patience``: seconds a call waits for a server that does not answer, 30 by default.
     - ``log_level``: level of the logger "resonate"; left alone by default.
 
-    Connects nothing until it is used. Safe to use from any thread.
+    Connects nothing until it is used. Safe to use from any thread. ``with`` ends with ``stop()``.
     """
 
     _kind = Shared
@@ -140,6 +141,18 @@ class Resonate(Base[Shared]):
         """
         check_timeout(timeout)
         self._shared.stop(timeout)
+
+    def __enter__(self) -> Self:
+        """Stop when the block ends, whatever ends it. Does not start to work: ``start`` does."""
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
 
     def run_until_signal(self, timeout: float = 30.0) -> None:
         """Work until SIGINT or SIGTERM, then ``stop(timeout)``. Call it on the main thread.
