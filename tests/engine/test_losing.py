@@ -310,6 +310,29 @@ async def test_a_task_waits_for_who_has_not_refused_it_and_has_no_room(servers, 
         await server.given(busy, "work", "a")
 
 
+async def test_many_that_everybody_refused_do_not_hide_one_that_waits(servers, monkeypatch):
+    monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (60_000,))
+    many = [f"n{number}" for number in range(200)]
+    async with servers.start() as server:
+        other, busy = Worker(server, "x", capacity=300), Worker(server, "busy", capacity=300)
+        for task_id in many:
+            await server.create(task_id)
+        await eventually(lambda: len(other.given) + len(busy.given) == len(many))
+        for task_id in many:
+            await server.release(task_id, 1)
+        await eventually(lambda: len(other.given) + len(busy.given) == 2 * len(many))
+        for task_id in many:
+            await server.release(task_id, 2)
+        for number in range(300):
+            await server.create(f"work{number}", "poll://uni@g/busy")
+        await eventually(lambda: "work299" in busy.given)
+        await server.create("a")
+        await eventually(lambda: "a" in other.given)
+        await server.release("a", 1)
+        await server.fulfill("work0", 1)
+        await eventually(lambda: "a" in busy.given)
+
+
 async def test_a_pid_that_is_no_member_and_refuses_does_not_spin(servers, monkeypatch):
     """Who acquires under another name than that of its stream is not known to have refused."""
     monkeypatch.setattr("resonate.engine.hints.RELEASE_BACKOFF_MS", (60_000,))

@@ -23,7 +23,8 @@ from resonate.protocol.limits import RELEASE_BACKOFF_MS, RESTING_MAX
 
 _HINTS_MAX = 10_000
 _AT_ONCE_MAX = 8  # members that are asked one after another without a rest
-_LOOKED_THROUGH_MAX = 64  # tasks that rest, when a member has room
+_LOOKED_THROUGH_MAX = 1_000  # kinds of tasks that rest, when a member has room
+Kind = tuple[str, frozenset[str]]  # of tasks that rest: their route, and who has refused them
 
 
 class Hint(Struct):
@@ -44,6 +45,11 @@ class Hint(Struct):
     group: str = ""
 
     @property
+    def kind(self) -> Kind:
+        """Return what decides who may have the task, while it rests."""
+        return self.route, frozenset(self.refused)
+
+    @property
     def avoid(self) -> frozenset[str]:
         """Return who should not have the task while there are others."""
         lost = (self.holder,) if self.failed and self.holder is not None else ()
@@ -56,7 +62,7 @@ class Hints:
     def __init__(self) -> None:
         self._hints: OrderedDict[str, Hint] = OrderedDict()
         self._resting: OrderedDict[str, Hint] = OrderedDict()
-        self._groups: dict[str, dict[str, None]] = {}  # by group: tasks that rest
+        self._groups: dict[str, dict[Kind, dict[str, None]]] = {}  # by group: tasks that rest
 
     def get(self, task_id: str) -> Hint | None:
         """Return what is known about the task."""
@@ -126,20 +132,21 @@ class Hints:
 
     def joined(self, member: Member) -> None:
         """A member is new: what it refused in an earlier life it may know now."""
-        for task_id in self._groups.get(member.group, ()):
-            self._resting[task_id].refused.pop(member.pid, None)
+        mine = self._groups.get(member.group, {})
+        for kind in [kind for kind in mine if member.pid in kind[1]]:
+            tasks = mine.pop(kind)
+            for task_id in tasks:
+                del self._resting[task_id].refused[member.pid]
+            mine.setdefault((kind[0], kind[1] - {member.pid}), {}).update(tasks)
 
     def rouse(self, member: Member) -> list[str]:
         """Return tasks that rest and that a member with room has not refused; they rest no more."""
-        mine = self._groups.get(member.group)
-        if not mine:
-            return []
-        found = [
-            task_id
-            for task_id in islice(mine, _LOOKED_THROUGH_MAX)
-            if _may_have(member, self._resting[task_id])
-        ]
-        del found[member.terms.capacity - member.load :]
+        found: list[str] = []
+        room = member.terms.capacity - member.load
+        kinds = self._groups.get(member.group, {})
+        for kind in islice(kinds, _LOOKED_THROUGH_MAX):
+            if len(found) < room and _may_have(member, *kind):
+                found += islice(kinds[kind], room - len(found))
         for task_id in found:
             self._wake(task_id)
         return found
@@ -147,7 +154,7 @@ class Hints:
     def _rest(self, task_id: str, hint: Hint) -> None:
         del self._hints[task_id]
         self._resting[task_id] = hint
-        self._groups.setdefault(hint.group, {})[task_id] = None
+        self._groups.setdefault(hint.group, {}).setdefault(hint.kind, {})[task_id] = None
         if len(self._resting) > RESTING_MAX:
             self._wake(next(iter(self._resting)))
 
@@ -155,7 +162,10 @@ class Hints:
         hint = self._resting.pop(task_id, None)
         if hint is not None:
             mine = self._groups[hint.group]
-            del mine[task_id]
+            alike = mine[hint.kind]
+            del alike[task_id]
+            if not alike:
+                del mine[hint.kind]
             if not mine:
                 del self._groups[hint.group]
             self._keep(task_id, hint)
@@ -180,9 +190,9 @@ class Hints:
         self._hints.pop(task_id, None)
 
 
-def _may_have(member: Member, hint: Hint) -> bool:
-    if hint.route not in (member.shared_route, member.own_route):
-        function = function_of(hint.route)
+def _may_have(member: Member, route: str, refused: frozenset[str]) -> bool:
+    if route not in (member.shared_route, member.own_route):
+        function = function_of(route)
         if function is None or not member.can_run(function):
             return False
-    return member.pid not in hint.refused
+    return member.pid not in refused
