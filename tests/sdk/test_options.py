@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -328,3 +329,64 @@ def test_pids_are_unique_unless_given():
     assert Resonate.local(pid="mine").pid == "mine"
     assert len({Resonate.local().pid for _ in range(100)}) == 100
     assert Resonate.local(group="g").group == "g"
+
+
+# --- waiting for results ------------------------------------------------------------------------
+
+HUGE = 2**1030  # no float
+
+
+@pytest.fixture(params=["handle", "async handle", "operation"])
+def waiting(request, make):
+    """Return what waits so long for a result that is there, and for one that never comes."""
+    resonate = AsyncResonate.local() if request.param == "async handle" else make(Resonate.local())
+    resonate.register(lambda ctx: "there", name="there")
+
+    def through_a_handle(name, timeout):
+        resonate.start()
+        return resonate.begin_rpc(name, name).result(timeout)
+
+    def through_an_operation(name, timeout):
+        @resonate.register(name="body")
+        def body(ctx):
+            return ctx.detached(name).result().result(timeout)  # it outlives the function
+
+        return resonate.begin_run("id", "body").result(10)
+
+    def through_an_async_handle(name, timeout):
+        async def main():
+            async with resonate:
+                resonate.start()
+                return await (await resonate.begin_rpc(name, name)).result(timeout)
+
+        return asyncio.run(main())
+
+    return {
+        "handle": through_a_handle,
+        "async handle": through_an_async_handle,
+        "operation": through_an_operation,
+    }[request.param]
+
+
+@pytest.mark.parametrize("timeout", [5, 5.5, math.inf, pytest.param(HUGE, id="huge"), None])
+def test_a_result_is_waited_for_as_long_as_it_takes(waiting, timeout):
+    assert waiting("there", timeout) == "there"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, pytest.param(-HUGE, id="huge"), -math.inf, 0.01])
+def test_a_result_that_does_not_come_is_a_timeout(waiting, timeout):
+    with pytest.raises(TimeoutError):
+        waiting("nowhere", timeout)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error", "text"),
+    [
+        ("5", TypeError, "timeout must be `float`, got str"),
+        (True, TypeError, "timeout must be `float`, got bool"),
+        (math.nan, ValueError, "timeout must not be NaN"),
+    ],
+)
+def test_a_wrong_time_to_wait_is_refused(waiting, timeout, error, text):
+    with pytest.raises(error, match=text):
+        waiting("there", timeout)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from resonate.sdk.async_shared import AsyncShared
 from resonate.sdk.cancelling import cancel
 from resonate.sdk.handle import Handle
+from resonate.sdk.options import patience
 
 T = TypeVar("T")
 
@@ -43,10 +44,11 @@ class AsyncHandle(Generic[T]):
         ``timeout`` is in seconds; when it passes, TimeoutError is raised, the call goes on, and
         ``result`` may be called again. None, the default, waits for ever. Raises the function's own
         exception when it is a built-in one, else RemoteError; ResonateCanceledError,
-        ResonateTimedoutError, DecodingError. RuntimeError on another event loop.
+        ResonateTimedoutError, DecodingError. RuntimeError on another event loop; TypeError and
+        ValueError for a wrong ``timeout``.
         """
         self._shared.bind()
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(patience(timeout)):
             return await self._handle
 
     async def cancel(self) -> bool:

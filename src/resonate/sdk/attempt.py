@@ -27,6 +27,7 @@ from resonate.sdk.errors import LeaseLostError
 from resonate.sdk.generators import GeneratorBody
 from resonate.sdk.journal import Journal
 from resonate.sdk.lanes import Lane
+from resonate.sdk.options import patience
 from resonate.sdk.pool import in_async_function, tell
 from resonate.sdk.processes import NoProcessError
 from resonate.sdk.steps import After, Call, Step
@@ -200,6 +201,7 @@ class Attempt:
 
     def block(self, step: Step, timeout: float | None = None) -> None:
         """Wait on this thread until the step is settled."""
+        seconds = patience(timeout)
         if step.settled and not step.abandoned:
             return
         self.may_block()
@@ -209,8 +211,8 @@ class Attempt:
                 raise self.gone
             if not self.workflow.watch(step, waiter.settled):
                 return
-            waiter.enter(patient=timeout is None)
-        waiter.wait(timeout)
+            waiter.enter(patient=seconds is None)
+        waiter.wait(seconds)
 
     async def settled(self, step: Step) -> None:
         """Wait until the step is settled, in an async body."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -12,6 +11,7 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk.codec import outcome
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.exchanges import waiter
+from resonate.sdk.options import patience
 from resonate.sdk.pool import in_async_function
 from resonate.sdk.signatures import return_type
 
@@ -59,17 +59,16 @@ class Handle(Generic[T]):
         ``timeout`` is in seconds; when it passes, TimeoutError is raised and ``result`` may be
         called again. None, the default, waits for ever, and so does infinity. Raises the function's
         own exception when it is a built-in one, else RemoteError; ResonateCanceledError,
-        ResonateTimedoutError, DecodingError.
+        ResonateTimedoutError, DecodingError; TypeError and ValueError for a wrong ``timeout``.
 
         In an ``async def`` function of a worker use ``await handle``: RuntimeError is raised where
         waiting would block all of them.
         """
+        seconds = patience(timeout)
         settled = self._settled()
         if in_async_function() and not settled.done():
             raise RuntimeError("result() would block every async function: use `await handle`")
-        if timeout is not None and timeout > threading.TIMEOUT_MAX:  # no thread can wait so long
-            timeout = None
-        return self._value(settled.result(timeout))
+        return self._value(settled.result(seconds))
 
     def cancel(self) -> bool:
         """Cancel the call, and every call and step that it waits for; tell whether it was pending.

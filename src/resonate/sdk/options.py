@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 from urllib.parse import quote
 
@@ -74,6 +75,22 @@ def check_timeout(timeout: object) -> None:
     _check_kind("timeout", timeout, float)
     if not timeout >= 0:  # type: ignore[operator]  # it is a number
         raise ValueError("timeout must be greater than or equal to zero")
+
+
+def patience(timeout: object) -> float | None:
+    """Return how many seconds to wait for a result, None without end; below zero is zero.
+
+    Raises TypeError for what is no number, ValueError for NaN.
+    """
+    if timeout is None:
+        return None
+    _check_kind("timeout", timeout, float)
+    seconds: float = timeout  # type: ignore[assignment]  # it is a number
+    if seconds > threading.TIMEOUT_MAX:  # no thread can wait so long
+        return None
+    if not seconds >= 0 and not seconds < 0:
+        raise ValueError("timeout must not be NaN")
+    return max(seconds, 0)
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:
