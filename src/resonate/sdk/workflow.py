@@ -27,20 +27,18 @@ from msgspec.structs import replace
 
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer
-from resonate.protocol.limits import SEARCH_LIMIT_MAX
 from resonate.protocol.records import PromiseRecord
-from resonate.protocol.validation import PARENT
+from resonate.sdk import divergence
 from resonate.sdk.errors import DivergenceError, LeaseLostError
 from resonate.sdk.explaining import explanation, is_unexplained
 from resonate.sdk.host import Host
 from resonate.sdk.jobs import Jobs
 from resonate.sdk.lease import Lease
+from resonate.sdk.listening import Listening
 from resonate.sdk.sender import Item
 from resonate.sdk.steps import (
     ABANDONED,
-    DETACHED,
     LEASE,
-    RETRY,
     STEP,
     After,
     Plan,
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
     from resonate.sdk.frames import Frame
     from resonate.sdk.waiter import Waiter
 
-_LISTEN_SECONDS = 0.1  # that something else runs on while a step of others is awaited
 _OPTIMISM_MS = 5_000  # a deadline nearer than that may decide against us
 log = logging.getLogger("resonate.worker")
 
@@ -63,6 +60,7 @@ class Workflow:
     """The steps of one task.
 
     - ``over``: nothing that is done here counts any more.
+    - ``awaited`` are the steps that somebody waits for.
     - ``patient`` are threads that wait, and are let go when the task is suspended, or when all its
       threads wait and jobs need one.
     """
@@ -79,13 +77,12 @@ class Workflow:
         self._steps: dict[str, Step] = {}
         self._known = {record.id: record for record in preload}
         self._frames: dict[str, Frame] = {}
-        self._awaited: dict[str, Step] = {}
+        self.awaited: dict[str, Step] = {}
         self._explaining: dict[str, None] = {}  # steps that timed out: whether anybody had started
         self._active = 0
         self._outcome: Ended | None = None
         self._replayed = execution.version > 1
-        self._listening = False
-        self._watched = False
+        self._listening = Listening(self)
 
     @property
     def execution(self) -> Execution:
@@ -144,14 +141,7 @@ class Workflow:
     def unasked(self, function: str) -> str | None:
         """Return a recorded step that the function of that id has not asked for, or None."""
         with self.lock:
-            return min(
-                (
-                    each.id
-                    for each in self._known.values()
-                    if each.tags.get(PARENT) == function and each.tags.get(STEP, RETRY) != RETRY
-                ),
-                default=None,
-            )
+            return divergence.unasked(function, self._known.values())
 
     def learn(self, records: Iterable[PromiseRecord]) -> list[After]:
         """Take over what the server tells; with the lock held."""
@@ -165,20 +155,17 @@ class Workflow:
         return after
 
     def _compare(self, step_id: str, recorded: str | None, plan: Plan) -> None:
-        if recorded is not None and recorded != plan.label:
-            error = DivergenceError(self.id, step_id, recorded, plan.label)
-            self._diverge(error)
+        """Stop if the code does not match what is recorded; raises DivergenceError then."""
+        error = divergence.divergence(self.id, step_id, recorded, plan)
+        if error is not None:
+            self.give_back(str(error), logging.ERROR)
             raise error
 
-    def _diverge(self, error: DivergenceError) -> None:
-        """Stop: the code does not match what is recorded."""
-        self.give_back(str(error), logging.ERROR)
-
     def _created(self, frame: Frame, step: Step, lease: str, record: PromiseRecord) -> None:
-        recorded = record.tags.get(STEP)
-        if recorded is not None and recorded != step.plan.label:
-            self._diverge(DivergenceError(self.id, step.id, recorded, step.plan.label))
-            return
+        try:
+            self._compare(step.id, record.tags.get(STEP), step.plan)
+        except DivergenceError:
+            return  # the task goes back
         step.old = step.old or record.tags.get(LEASE) != lease
         frame.sort_out()
         with self.lock:
@@ -239,7 +226,7 @@ class Workflow:
     def _take_over(self, step: Step, record: PromiseRecord) -> list[After]:
         watchers = step.settle(record)
         if step.settled:
-            self._awaited.pop(step.id, None)
+            self.awaited.pop(step.id, None)
         return [act for watch in watchers if (act := watch()) is not None]
 
     def cancel_step(self, step: Step, error: BaseException) -> None:
@@ -279,8 +266,13 @@ class Workflow:
                 return False
             step.watchers.append(watcher)
             if not step.settled:
-                self._awaited[step.id] = step
+                self.awaited[step.id] = step
             return True
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether an attempt has something to do."""
+        return self._active > 0
 
     def rise(self) -> None:
         """An attempt has something to do; with the lock held."""
@@ -300,48 +292,20 @@ class Workflow:
             elif self.jobs.waiting and self._active <= self.jobs.waiting:
                 if not self.let_go():
                     self.jobs.run_one_more()
-            elif self._active > 0 or not self.lease.held:
-                self._listen_later()
-            elif self._awaited:
-                self._watch_own()
-                self.lease.suspend(list(self._awaited))
+            elif self.busy or not self.lease.held:
+                self._listening.to_others()
+            elif self.awaited:
+                if any(frame.is_coroutine for frame in self._frames.values()):
+                    self._listening.to_the_end()
+                self.lease.suspend(list(self.awaited))
 
     def let_go(self) -> bool:
         """Let the threads go that wait, tell whether any could be; with the lock held."""
         found = [waiter.let_go() for waiter in list(self.patient)]
         return any(found)
 
-    def _watch_own(self) -> None:
-        """Hear of the end of the promise itself, where functions may go on while it is suspended.
-
-        It may be canceled, or executed to its end elsewhere.
-        """
-        if self._watched or not any(frame.is_coroutine for frame in self._frames.values()):
-            return
-        self._watched = True
-        self.host.listen(self.id, lambda _record: self._ended_elsewhere())
-
-    def _ended_elsewhere(self) -> None:
-        if self.resting:
-            self.lose()
-
-    def _listen_later(self) -> None:
-        """Hear of what is awaited while something else runs on, and the lease is kept."""
-        if not self._awaited or self._listening or not self.lease.held:
-            return
-        self._listening = True
-        self.host.later(_LISTEN_SECONDS, self._listen)
-
-    def _listen(self) -> None:
-        with self.lock:
-            self._listening = False
-            if self.over or not self.lease.held or self._active <= 0:
-                return
-            awaited = [each for each in self._awaited.values() if each.plan.call is None]
-        for step in awaited:
-            self.host.listen(step.id, functools.partial(self._told, step))
-
-    def _told(self, step: Step, record: PromiseRecord) -> None:
+    def told(self, step: Step, record: PromiseRecord) -> None:
+        """Take over what was heard of a step, on any thread."""
         self._settled(step, record)
         self.check()
 
@@ -379,11 +343,7 @@ class Workflow:
 
     def give_back_for(self, function: str, step_id: str) -> None:
         """Stop: a function has ended without a step that is recorded."""
-        self.give_back(
-            f"function {function} ended without asking for the recorded step {step_id}:"
-            " the code has changed in a way that its history does not allow",
-            logging.ERROR,
-        )
+        self.give_back(divergence.text(function, step_id), logging.ERROR)
 
     def _idle(self) -> None:
         """Nothing runs: what was lost leaves its slot."""
@@ -407,7 +367,8 @@ class Workflow:
         ``whole``: it asked for everything that is recorded, which is made sure of after a replay.
         """
         if whole and self._replayed:
-            self._look_for_unasked(outcome)
+            searches = divergence.searches(self.host.head, self.id)
+            self.host.put(Item(searches, functools.partial(self._looked, outcome), None))
         else:
             self._take_outcome(outcome)
 
@@ -417,36 +378,13 @@ class Workflow:
             self._outcome = outcome
         self.check()
 
-    def _look_for_unasked(self, outcome: Ended) -> None:
-        """Look for children that others settle, which a lease does not bring, and go on for it."""
-        mine = f"{self.id}."
-        searches: list[rq.Request] = [
-            rq.PromiseSearch(self.host.head(), data)
-            for data in (
-                rq.PromiseSearchData(state="pending", id_prefix=mine),
-                rq.PromiseSearchData(limit=SEARCH_LIMIT_MAX, id_prefix=mine),
-            )
-        ]
-        self.host.put(Item(searches, functools.partial(self._looked, outcome), None))
-
     def _looked(self, outcome: Ended, item: Item) -> None:
-        answers = [] if item.error is not None else item.answers
-        pages = [each.data.promises for each in answers if each.status == 200]
         with self.lock:
-            left = [each.id for page in pages for each in page if self._is_unasked(each)]
-        if left:
-            self.give_back_for(self.id, left[0])
+            left = divergence.left_out(self.id, self._steps, item)
+        if left is not None:
+            self.give_back_for(self.id, left)
         else:
             self._take_outcome(outcome)
-
-    def _is_unasked(self, record: PromiseRecord) -> bool:
-        return (
-            record.id not in self._steps
-            and record.tags.get(PARENT) == self.id
-            and record.tags.get(STEP, RETRY) != RETRY
-            and DETACHED not in record.tags
-            and record.state != "rejected_canceled"
-        )
 
     def _deliver(self) -> None:
         if self.lease.held:
