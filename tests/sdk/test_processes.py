@@ -264,7 +264,7 @@ def test_there_are_as_many_processes_as_processors_or_slots(make):
 
 
 def test_more_functions_than_processes_wait_for_one(local):
-    local._shared.client._worker.processes._limit = 2
+    local._shared.client._host.processes._limit = 2
     slow = in_process(local, crunching.slow)
     handles = [slow.begin_run(str(number), 0.05) for number in range(6)]
     found = [handle.result(10) for handle in handles]
@@ -295,7 +295,7 @@ def test_stop_kills_what_does_not_finish_in_time(make, tmp_path):
 
 def test_a_canceled_call_kills_its_process_and_no_other(make, tmp_path):
     resonate = make(Resonate.local(ttl=1))
-    resonate._shared.client._worker.processes._limit = 2
+    resonate._shared.client._host.processes._limit = 2
     stay, slow = in_process(resonate, crunching.stay), in_process(resonate, crunching.slow)
     handle = stay.begin_run("id", str(tmp_path / "log"))
     (pid,) = until(lambda: crunching.notes(tmp_path / "log"))
@@ -310,7 +310,7 @@ def test_a_canceled_call_kills_its_process_and_no_other(make, tmp_path):
 
 def test_a_lost_call_that_waits_for_a_process_never_runs(make, tmp_path):
     resonate = make(Resonate.local(ttl=1))
-    processes = resonate._shared.client._worker.processes
+    processes = resonate._shared.client._host.processes
     processes._limit = 1
     stay = in_process(resonate, crunching.stay)
     first = stay.begin_run("a", str(tmp_path / "a"))
@@ -365,7 +365,7 @@ def test_processes_end_with_a_worker_that_is_killed(
 
 def test_an_interrupt_of_the_terminal_is_not_for_the_processes(local, tmp_path):
     handle = in_process(local, crunching.slow).begin_run("id", 0.5)
-    run = until(lambda: next(iter(local._shared.client._worker.processes._busy), None))
+    run = until(lambda: next(iter(local._shared.client._host.processes._busy), None))
     child = until(lambda: run._child)
     until(lambda: "SigCgt" in Path(f"/proc/{child.process.pid}/status").read_text())
     until(lambda: catches(child.process.pid, signal.SIGTERM))

@@ -34,6 +34,7 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateShutdownError
 from resonate.sdk.exchanges import into
+from resonate.sdk.host import Host
 from resonate.sdk.listeners import Listeners
 from resonate.sdk.machine import Machine
 from resonate.sdk.options import quoted
@@ -93,7 +94,7 @@ class Client:
             f"poll://uni@{quoted(group)}/{quoted(pid)}",
             loop,
         )
-        self._worker = Worker(
+        self._host = Host(
             pid=pid,
             ttl=ttl,
             capacity=capacity,
@@ -102,12 +103,15 @@ class Client:
             dependencies=dependencies,
             encoder=encoder,
             machine=machine,
-            post=self._thread.post,
-            put=self._sender.put,
-            put_threadsafe=self._sender.put_threadsafe,
-            listen=self._hear,
-            beat=self._pulse.put,
             head=self.head,
+            put=self._sender.put_threadsafe,
+            listen=self._hear,
+            post=self._thread.post,
+        )
+        self._worker = Worker(
+            self._host,
+            put=self._sender.put,
+            beat=self._pulse.put,
             settled=self._listeners.settle,
         )
         self._where = where
@@ -178,7 +182,7 @@ class Client:
         except Exception:
             log.exception("the client did not stop as it should: leaving it behind")
         self._thread.stop()
-        self._worker.join()
+        self._host.join()
 
     def _post(self, act: Callable[..., object], *args: object) -> None:
         if not self._thread.post(act, *args):

@@ -13,8 +13,8 @@ its history asks for other steps  the task is released, and both sides are logge
 the lease is lost                 the result is thrown away; async functions are cancelled
 ================================  ==================================================================
 
-None of them ends the process. Everything here runs on the network's event loop, except what a
-workflow calls, which only posts, and the user's functions, which never do.
+None of them ends the process. Everything here runs on the network's event loop, which workflows
+reach through their ``Host``; the user's functions and encoders never do.
 
 At most ``capacity`` functions run at the same time. Calls of this process that find no free slot
 wait here; what the server hands over without one (it does not know of functions that still run
@@ -29,8 +29,7 @@ import asyncio
 import functools
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
@@ -38,13 +37,10 @@ from resonate.protocol.records import PromiseRecord
 from resonate.sdk import codec
 from resonate.sdk.beginning import begin
 from resonate.sdk.cancelling import Cascade
-from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateError
 from resonate.sdk.execution import Ended, Execution, Invocation
-from resonate.sdk.machine import Machine
-from resonate.sdk.processes import Processes
+from resonate.sdk.host import Host
 from resonate.sdk.pulse import Pulse
-from resonate.sdk.registry import Registry
 from resonate.sdk.sender import Item
 from resonate.sdk.settling import Settling
 from resonate.sdk.suspensions import Suspensions
@@ -58,53 +54,30 @@ log = logging.getLogger("resonate.worker")
 class Worker:
     """Executes what the server hands over; keeps its leases; settles.
 
-    ``post`` brings a call from other threads to the network's loop, ``put`` sends an item, ``beat``
-    one with a heartbeat, ``put_threadsafe`` one from any thread. ``listen`` hears of a promise,
-    ``settled`` is told of promises settled here. ``capacity`` is the number of slots, ``ttl`` the
-    lease in milliseconds.
+    ``host`` is what workflows see of it. ``put`` sends an item, ``beat`` one with a heartbeat, both
+    on the network's loop; ``settled`` is told of promises settled here.
     """
 
     def __init__(
         self,
+        host: Host,
         *,
-        pid: str,
-        ttl: int,
-        capacity: int,
-        group: str,
-        registry: Registry,
-        dependencies: Mapping[str, Any],
-        encoder: Encoder | None,
-        machine: Machine,
-        post: Callable[..., bool],
         put: Callable[[Item], None],
-        put_threadsafe: Callable[[Item], None],
-        listen: Callable[[str, Callable[[PromiseRecord], None]], None],
         beat: Callable[[Item], None],
-        head: Callable[[], rq.Head],
         settled: Callable[[PromiseRecord], None],
     ) -> None:
-        self._pid = pid
-        self._ttl = ttl
-        self._capacity = capacity
-        self.pid = pid
-        self.ttl = ttl
-        self.group = group
-        self.registry = registry
-        self.dependencies = dependencies
-        self.encoder = encoder
-        self.machine = machine
-        self.put = put_threadsafe
-        self.head = head
-        self.listen = listen
-        self._post = post
+        host.attach(self)
+        self._host = host
+        self._pid = host.pid
+        self._ttl = host.ttl
+        self._capacity = host.capacity
+        self._head = head = host.head
         self._put = put
-        self._head = head
         self._settling = Settling(put=put, head=head, settled=settled, over=self._forget)
-        self._pool = machine.pool()
-        self._async = machine.functions()
-        self.processes = Processes(capacity)
         self._held: dict[str, Execution] = {}
-        self._pulse = Pulse(pid=pid, ttl=ttl, held=self._held, put=beat, head=head, lost=self._lose)
+        self._pulse = Pulse(
+            pid=host.pid, ttl=host.ttl, held=self._held, put=beat, head=head, lost=self._lose
+        )
         self._past: OrderedDict[tuple[str, int, int], None] = OrderedDict()
         self._running = 0  # slots in use, those of acquires under way among them
         self._acquiring = 0
@@ -151,7 +124,7 @@ class Worker:
             self._start(execution)
         else:
             log.warning("no free slot for %s: functions run on whose lease was lost", execution.id)
-            self._release(execution)
+            self.release(execution)
 
     def take_own(self, lease: LeaseAnswer, nested: bool) -> None:
         """Execute a call of this process; without a free slot it waits, unless it is ``nested``."""
@@ -176,7 +149,7 @@ class Worker:
             if known.key == execution.key:
                 return None
             if known.workflow is not None and known.workflow.lease.expects(execution):
-                self._suspended(known)  # its answer comes later than its news
+                self.suspended(known)  # its answer comes later than its news
             else:
                 self._lose(known)
         self._held[execution.id] = execution
@@ -193,36 +166,38 @@ class Worker:
         if workflow is not None and not workflow.over:
             self._resume(workflow, execution)
             return
-        self._occupy(execution)
+        self.occupy(execution)
         try:
             self._begin(execution)
         except Exception:
             log.exception("cannot run %s: leaving it to other workers", execution.id)
-            self._release(execution)
-            self._free(execution)
+            self.release(execution)
+            self.free(execution)
 
     def _begin(self, execution: Execution) -> None:
-        if self.encoder is None:
+        if self._host.encoder is None:
             self._read(execution)
         else:
-            self._pool.run(functools.partial(self._read, execution))  # an encoder is user code
+            self._host.run(functools.partial(self._read, execution))  # an encoder is user code
 
     def _read(self, execution: Execution) -> None:
+        host = self._host
         try:
-            invocation = Invocation(execution.promise, self.encoder)
+            invocation = Invocation(execution.promise, host.encoder)
         except ResonateError as error:
-            self.finished(execution, ("rejected", codec.encode_error(error, encoder=self.encoder)))
+            host.finished(execution, ("rejected", codec.encode_error(error, encoder=host.encoder)))
             return
-        entry = self.registry.find(invocation.name, invocation.version)
+        entry = host.registry.find(invocation.name, invocation.version)
         if entry is None:
-            self._post(self._leave, execution, invocation)
+            host.unknown(execution, invocation)
             return
-        begin(execution, invocation, entry, self)
+        begin(execution, invocation, entry, host)
 
-    def _leave(self, execution: Execution, invocation: Invocation) -> None:
+    def unknown(self, execution: Execution, invocation: Invocation) -> None:
+        """Leave a task to others whose function is not known here."""
         self._warn_unknown(invocation)
-        self._release(execution)
-        self._free(execution)
+        self.release(execution)
+        self.free(execution)
 
     def _warn_unknown(self, invocation: Invocation) -> None:
         key = (invocation.name, invocation.version)
@@ -232,86 +207,31 @@ class Worker:
                 "function %s version %s is not registered here: leaving it to other workers", *key
             )
 
-    # --- what workflows call, from any thread -----------------------------------------------------
-
-    def run(self, job: Callable[[], None]) -> None:
-        """Run a job on a thread of the pool."""
-        self._pool.run(job)
-
-    def run_async(self, act: Callable[..., object], *args: object) -> None:
-        """Call on the loop of async functions."""
-        self._async.post(act, *args)
-
-    def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Call on the network's loop after a while."""
-        self._post(lambda: asyncio.get_running_loop().call_later(seconds, act))
+    # --- what workflows tell ----------------------------------------------------------------------
 
     def finished(self, execution: Execution, outcome: Ended) -> None:
-        """The function has ended, and all its steps are written."""
-        self._post(self._finished, execution, outcome)
-
-    def resting(self, execution: Execution) -> None:
-        """The task is about to wait for others.
-
-        Its slot is free from now on: the server, which learns of it first, may fill it at once.
-        """
-        self._post(self._free, execution)
-
-    def going_on(self, execution: Execution) -> None:
-        """The task does not wait after all."""
-        self._post(self._occupy, execution)
-
-    def suspended(self, execution: Execution) -> None:
-        """The task waits for others."""
-        self._post(self._suspended, execution)
-
-    def reclaimed(self, workflow: Workflow, lease: LeaseAnswer) -> None:
-        """A suspended task was taken back by what goes on in it."""
-        self._post(self._take_back, workflow, lease)
-
-    def released(self, execution: Execution) -> None:
-        """The task is to go back."""
-        self._post(self._release, execution)
-
-    def lost(self, execution: Execution) -> None:
-        """The lease is another's, or the promise has ended."""
-        self._post(self._lost, execution)
-
-    def canceled(self, promise: PromiseRecord) -> None:
-        """A call was canceled because nobody waits for it any more: with what it has begun."""
-        self._post(self._cascade.add, promise)
-
-    def discarded(self, task_id: str) -> None:
-        """A function has ended that does not count any more."""
-        level = logging.INFO if self._draining else logging.WARNING
-        log.log(level, "the result of %s is thrown away: its lease was lost", task_id)
-
-    def left(self, execution: Execution) -> None:
-        """Nothing of a lost execution runs any more."""
-        self._post(self._free, execution)
-
-    # --- ending, on the loop ----------------------------------------------------------------------
-
-    def _finished(self, execution: Execution, outcome: Ended) -> None:
+        """Settle what has ended."""
         execution.ended = True
         if execution.lost:
             self.discarded(execution.id)
         else:
             self._settling.fulfill(execution, outcome)
-        self._free(execution)
+        self.free(execution)
 
-    def _suspended(self, execution: Execution) -> None:
+    def suspended(self, execution: Execution) -> None:
+        """Keep what waits for others in memory."""
         workflow = execution.workflow
         if workflow is None or workflow.over or workflow.execution is not execution:
             return
         self._suspensions.add(execution.of, workflow)
         self._forget(execution)
-        self._free(execution)
+        self.free(execution)
 
-    def _take_back(self, workflow: Workflow, lease: LeaseAnswer) -> None:
+    def take_back(self, workflow: Workflow, lease: LeaseAnswer) -> None:
+        """Go on with what took its lease again by itself."""
         execution = Execution(lease)
         if workflow.over or self._draining:
-            self._release(execution)
+            self.release(execution)
             return
         self._held[execution.id] = execution
         self._pulse.keep_beating()
@@ -320,13 +240,23 @@ class Worker:
     def _resume(self, workflow: Workflow, execution: Execution) -> None:
         self._suspensions.take(execution.of)
         execution.workflow = workflow
-        self._occupy(execution)
+        self.occupy(execution)
         workflow.lease.resume(execution, execution.preload)
 
-    def _release(self, execution: Execution) -> None:
+    def release(self, execution: Execution) -> None:
+        """Give a task back to the server."""
         self._forget(execution)
         data = rq.TaskReleaseData(execution.id, execution.version)
         self._put(Item([rq.TaskRelease(self._head(), data)], _ignore, self._ttl / 1000))
+
+    def canceled(self, promise: PromiseRecord) -> None:
+        """Cancel what a call has begun that was canceled alone."""
+        self._cascade.add(promise)
+
+    def discarded(self, task_id: str) -> None:
+        """Say that a function has ended that does not count any more; from any thread."""
+        level = logging.INFO if self._draining else logging.WARNING
+        log.log(level, "the result of %s is thrown away: its lease was lost", task_id)
 
     def _ended_elsewhere(self, workflow: Workflow, state: str) -> None:
         """Cancel what a function had begun and waited for that was canceled meanwhile."""
@@ -352,7 +282,8 @@ class Worker:
         execution.lose()
         self._forget(execution)
 
-    def _lost(self, execution: Execution) -> None:
+    def lost(self, execution: Execution) -> None:
+        """Forget what is another's, or has ended."""
         self._forget(execution)
         workflow = execution.workflow
         if workflow is not None and self._suspensions.get(execution.of) is workflow:
@@ -370,12 +301,14 @@ class Worker:
 
     # --- slots ------------------------------------------------------------------------------------
 
-    def _occupy(self, execution: Execution) -> None:
+    def occupy(self, execution: Execution) -> None:
+        """Use a slot, if it does not yet."""
         if not execution.slot:
             execution.slot = True
             self._running += 1
 
-    def _free(self, execution: Execution) -> None:
+    def free(self, execution: Execution) -> None:
+        """Give the slot back, if it uses one."""
         if execution.slot:
             execution.slot = False
             self._running -= 1
@@ -408,7 +341,7 @@ class Worker:
         waiting, self._waiting = self._waiting, deque()
         for execution in waiting:
             if not execution.lost:
-                self._release(execution)
+                self.release(execution)
         self._check_drained()
 
     def drain_for(self, seconds: float) -> None:
@@ -423,7 +356,7 @@ class Worker:
             log.warning("releasing %d executions that did not finish in time", len(running))
         for execution in running:
             execution.lose()
-            self._release(execution)
+            self.release(execution)
 
     def _check_drained(self) -> None:
         if self._draining and not self._held and not self._acquiring:
@@ -434,12 +367,7 @@ class Worker:
         self._pulse.stop()
         self._settling.close()
         self._suspensions.close()
-        self._pool.close()
-
-    def join(self) -> None:
-        """End the loop of async functions, and processes; from the thread that stops the client."""
-        self.processes.close()
-        self._async.stop()
+        self._host.close()
 
 
 def _ignore(_item: Item) -> None:
