@@ -443,7 +443,11 @@ def test_any_rejection_can_be_raised(value):
 @given(JSON)
 def test_any_builtin_name_and_arguments_from_elsewhere_are_harmless(arguments):
     for name in ("ValueError", "SystemExit", "eval", "__import__", "OSError", "StopIteration"):
-        value = {"name": name, "message": "m", "resonate": {"builtin": arguments}}
+        value = {
+            "name": name,
+            "message": "m",
+            "resonate": {"type": f"builtins.{name}", "args": arguments},
+        }
         found = codec.decode_error(codec.encode(value), "p")
         assert isinstance(found, Exception)
         assert not isinstance(found, StopIteration)

@@ -35,7 +35,7 @@ from resonate.errors import (
     VersionNotFoundError,
     register_exception,
 )
-from resonate.sdk import codec, failures
+from resonate.sdk import codec, failures, restoring
 
 
 def there_and_back(error):
@@ -211,7 +211,7 @@ def test_only_exceptions_can_be_registered(wrong):
 )  # fmt: skip
 def test_every_builtin_exception_comes_back_as_an_exception_with_its_text(name):
     stored = {"name": name, "message": "m", "resonate": {"type": f"builtins.{name}", "args": ["m"]}}
-    found = failures.restore(stored)
+    found = restoring.restore(stored)
     assert isinstance(found, Exception)
     assert not isinstance(found, StopIteration | StopAsyncIteration)
     assert "m" in str(found)
@@ -285,17 +285,9 @@ class Speechless:
 )
 def test_wrong_arguments_of_a_builtin_exception_leave_its_type_and_text(ours):
     stored = {"name": "UnicodeDecodeError", "message": "m", "resonate": {"type": "builtins.UnicodeDecodeError", **ours}}  # fmt: skip
-    found = failures.restore(stored)
+    found = restoring.restore(stored)
     assert (type(found), found.reason) == (UnicodeDecodeError, "m")
     assert "m" in str(found)
-
-
-def test_what_earlier_versions_wrote_is_read():
-    stored = {"name": "KeyError", "message": "3", "resonate": {"traceback": "t", "builtin": [3]}}
-    found = failures.restore(stored)
-    assert (type(found), found.args, found.__cause__.traceback) == (KeyError, (3,), "t")
-    stored = {"name": "ValueError", "message": "m", "resonate": {"builtin": None}}
-    assert type(failures.restore(stored)) is ValueError
 
 
 # --- what led to it -------------------------------------------------------------------------------
@@ -434,11 +426,11 @@ def test_a_group_is_bounded():
 
 
 def test_what_others_write_reads_well():
-    old = failures.restore({"__type": "error", "message": "m", "__py_pickle": "gASVCw=="})
+    old = restoring.restore({"__type": "error", "message": "m", "__py_pickle": "gASVCw=="})
     assert (type(old), str(old)) == (RemoteError, "Error: m")
-    oldest = failures.restore({"__error__": "m"})
+    oldest = restoring.restore({"__error__": "m"})
     assert (type(oldest), str(oldest)) == (RemoteError, "Error: m")
-    script = failures.restore(
+    script = restoring.restore(
         {"__type": "error", "name": "TypeError", "message": "m", "stack": "at f"}
     )
     assert (type(script), str(script), script.traceback) == (RemoteError, "TypeError: m", "at f")
@@ -458,7 +450,7 @@ def test_an_aggregate_error_is_a_group():
             {"__type": "aggregate_error", "message": "b", "errors": [{"message": "c"}]},
         ],
     }
-    found = failures.restore(stored)
+    found = restoring.restore(stored)
     assert type(found) is ExceptionGroup
     assert found.message == "All promises were rejected"
     assert (found.__cause__.type, found.__cause__.traceback) == ("AggregateError", "at any")
@@ -467,7 +459,7 @@ def test_an_aggregate_error_is_a_group():
     ]  # fmt: skip
     assert found.exceptions[0].traceback == "at f"
     for errors in ([], None, 5, {}):
-        assert type(failures.restore({**stored, "errors": errors})) is RemoteError
+        assert type(restoring.restore({**stored, "errors": errors})) is RemoteError
 
 
 # --- hostile --------------------------------------------------------------------------------------
@@ -539,7 +531,7 @@ class Explosive(Exception):
     ids=range(15),
 )  # fmt: skip
 def test_whatever_was_stored_it_is_an_exception_that_reads(stored):
-    found = failures.restore(stored)
+    found = restoring.restore(stored)
     assert isinstance(found, Exception)
     assert str(found)
     assert isinstance(there_and_back(found), Exception)
@@ -553,12 +545,12 @@ def nested(depth, key):
 @pytest.mark.parametrize("depth", [20, 100, 300, 100_000])
 @pytest.mark.parametrize("key", ["cause", "args", "errors", "type", "other"])
 def test_errors_nested_without_end_are_a_rejection(depth, key):
-    found = failures.restore({"message": "m", "resonate": {key: list_of(depth)}})
+    found = restoring.restore({"message": "m", "resonate": {key: list_of(depth)}})
     assert isinstance(found, Exception)
     value = codec.Value(data=codec.base64.b64encode(nested(depth, key).encode()).decode())
     assert isinstance(codec.decode_error(value, "p"), Exception)
-    assert isinstance(failures.restore(list_of(depth)), RemoteError)
-    assert isinstance(failures.restore({"name": list_of(depth)}), RemoteError)
+    assert isinstance(restoring.restore(list_of(depth)), RemoteError)
+    assert isinstance(restoring.restore({"name": list_of(depth)}), RemoteError)
 
 
 def list_of(depth):
@@ -570,7 +562,7 @@ def list_of(depth):
 
 def test_very_many_errors_are_read_up_to_a_bound():
     many = [{"message": "m", "cause": {"message": "n"}}] * 100_000
-    found = failures.restore(
+    found = restoring.restore(
         {"message": "m", "resonate": {"errors": many, "notes": ["x"] * 100_000}}
     )
     assert len(found.exceptions) <= 200
@@ -579,7 +571,7 @@ def test_very_many_errors_are_read_up_to_a_bound():
 
 def test_nothing_is_imported_that_the_wire_names():
     stored = {"message": "m", "resonate": {"type": "antigravity.Error", "args": ["m"]}}
-    assert type(failures.restore(stored)) is RemoteError
+    assert type(restoring.restore(stored)) is RemoteError
     import sys
 
     assert "antigravity" not in sys.modules
@@ -598,7 +590,7 @@ STORED = st.recursive(
 
 @given(STORED)
 def test_any_stored_error_is_an_exception_that_can_be_sent_on(stored):
-    found = failures.restore(stored)
+    found = restoring.restore(stored)
     assert isinstance(found, Exception)
     again = there_and_back(found)
     assert isinstance(again, Exception)

@@ -1,7 +1,7 @@
 """Values on the wire: strict JSON, in base64, readable by SDKs of other languages.
 
-``values`` says what JSON is made of which value, ``failures`` what of which exception, ``encoders``
-what may be done to the bytes in between.
+``values`` says what JSON is made of which value, ``failures`` what of which exception,
+``restoring`` which exception of that, ``encoders`` what may be done to the bytes in between.
 
 Rules:
 - Never pickle. What JSON does not have is refused with the place in the value, not bent.
@@ -19,7 +19,7 @@ from typing import Any
 
 from resonate.protocol.limits import BODY_BYTES_MAX
 from resonate.protocol.records import EMPTY, PromiseRecord, Value
-from resonate.sdk import failures, values
+from resonate.sdk import failures, restoring, values
 from resonate.sdk.encoders import Encoder, apply, undo
 from resonate.sdk.errors import (
     DecodingError,
@@ -122,7 +122,7 @@ def decode_error(value: Value, promise_id: str, *, encoder: Encoder | None = Non
         remote = RemoteError("Rejected", f"with a value that is no JSON ({error})")
         remote.__cause__ = error
         return remote
-    return failures.restore(stored)
+    return restoring.restore(stored)
 
 
 def outcome(

@@ -28,7 +28,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from resonate.sdk import failures
+from resonate.sdk import restoring
 from resonate.sdk.context import Info
 from resonate.sdk.errors import (
     EncodingError,
@@ -293,7 +293,7 @@ def _loaded(data: bytes, name: str) -> Any:
 
 def _fail(described: dict[str, Any], data: bytes | None) -> NoReturn:
     """Raise what a function raised there, with the traceback of there."""
-    restored = failures.restore(described)
+    restored = restoring.restore(described)
     error = _made_again(data)
     if error is None or isinstance(error, RemoteError):
         raise restored
