@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +16,6 @@ from resonate.protocol.records import SettleState, Value
 from resonate.sdk import codec
 from resonate.sdk.async_resonate import AsyncResonate
 from resonate.sdk.checks import (
-    check_filled,
     check_number,
     check_seconds,
     check_text,
@@ -27,10 +25,12 @@ from resonate.sdk.client import Client
 from resonate.sdk.handle import Handle
 from resonate.sdk.resonate import Resonate
 from resonate.testing import records
+from resonate.testing.checks import check_error, checked_groups, checked_write
 from resonate.testing.errors import HarnessError, UnusedRuleError
 from resonate.testing.front import Caller, Front
 from resonate.testing.kills import Kill, Kills
 from resonate.testing.lines import Line
+from resonate.testing.log import Log
 from resonate.testing.machine import Machines, VirtualMachine
 from resonate.testing.records import RecordedStep
 from resonate.testing.rules import Rules
@@ -72,7 +72,7 @@ class Harness:
         if resonate is not None and not isinstance(resonate, Resonate | AsyncResonate):
             wanted = "`Resonate | AsyncResonate | None`"
             raise TypeError(f"resonate must be {wanted}, got {type(resonate).__name__}")
-        groups = _checked_groups(groups)
+        groups = checked_groups(groups)
         if not isinstance(start, datetime):
             raise TypeError(f"start must be `datetime`, got {type(start).__name__}")
         check_seconds("patience", patience)
@@ -98,7 +98,7 @@ class Harness:
         self._ever: list[_Worker] = []
         self._line: Line | None = None
         self._caller: Caller | None = None
-        self._log = _Log()
+        self._log = Log()
 
     def __enter__(self) -> Self:
         """Begin: from now on workers take what is called."""
@@ -204,7 +204,7 @@ class Harness:
         """
         check_text("name", name)
         raised = RuntimeError(f"{name} was made to fail") if error is None else error
-        _check_error(raised)
+        check_error(raised)
         if times is not None:
             check_number("times", times)
         if not isinstance(after, int) or isinstance(after, bool):
@@ -350,7 +350,7 @@ class Harness:
 
     def _plan(self, write: int | str, *, before: bool, id: str | None, optional: bool) -> None:
         check_text_or_none("id", id)
-        kill = Kill(_checked(write), before=before, id=id, optional=optional)
+        kill = Kill(checked_write(write), before=before, id=id, optional=optional)
         self.calm()
         self._kills.plan(kill)
 
@@ -429,69 +429,3 @@ class _Worker:
     def __init__(self, group: str, pid: str) -> None:
         self.group = group
         self.pid = pid
-
-
-class _Log(logging.Handler):
-    """Keeps what is said to go wrong; mutes it while everything is torn down."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
-        error = record.exc_info[1] if record.exc_info else None
-        self.lines.append(record.getMessage() + (f" ({error!r})" if error else ""))
-
-    @contextlib.contextmanager
-    def muting(self) -> Iterator[None]:
-        """Let nobody hear of what the end of the harness looks like to the SDK."""
-        names = [f"resonate.{each}" for each in ("worker", "network", "engine")]
-        for name in names:
-            logging.getLogger(name).addFilter(_nothing)
-        try:
-            yield
-        finally:
-            for name in names:
-                logging.getLogger(name).removeFilter(_nothing)
-
-
-def _nothing(_record: logging.LogRecord) -> bool:
-    return False
-
-
-def _checked(write: int | str) -> int | str:
-    if isinstance(write, bool) or not isinstance(write, int | str):
-        raise TypeError(f"write must be `int | str`, got {type(write).__name__}")
-    if isinstance(write, int) and write < 1:
-        raise ValueError("write must be greater than zero: writes count from 1")
-    if isinstance(write, str):
-        check_filled("write", write)
-    return write
-
-
-def _checked_groups(groups: Iterable[str]) -> list[str]:
-    if isinstance(groups, str) or not isinstance(groups, Iterable):
-        raise TypeError(f"groups must be `Iterable[str]`, got {type(groups).__name__}")
-    found = list(groups)
-    for each in found:
-        check_text("groups", each)
-    return found
-
-
-def _check_error(error: object) -> None:
-    """Raise TypeError unless that can be raised as it is."""
-    if isinstance(error, BaseException):
-        return
-    if not (isinstance(error, type) and issubclass(error, BaseException)):
-        wanted = "`BaseException | type[BaseException] | None`"
-        raise TypeError(f"error must be {wanted}, got {_shown(error)}")
-    try:
-        error()
-    except TypeError as refused:
-        text = f"error must be one that can be raised, and {error.__name__} takes arguments"
-        raise TypeError(f"{text}: {refused}") from refused
-
-
-def _shown(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else type(value).__name__
