@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 
 import pytest
 
 from resonate import Resonate
-from resonate.errors import ResonateCanceledError
+from resonate.errors import ResonateCanceledError, ResonateTimedoutError
 from tests.processes.children import until
 
 
@@ -241,3 +243,186 @@ def test_a_call_that_is_awaited_no_longer_is_canceled_with_its_children(
     caller.promises.resolve(f"{group}-over")
     assert handle.result(10) == "over"
     until(lambda: states(caller, *family) == ["rejected_canceled"] * len(family))
+
+
+# --- steps whose functions run in the same process ------------------------------------------------
+
+
+class Steps:
+    """Functions that go on until they are told not to, and say how they were."""
+
+    def __init__(self):
+        self.begun = threading.Event()
+        self.told = []
+
+    def plain(self, ctx):
+        self.begun.set()
+        until(lambda: ctx.cancelled, 20)
+        self.told.append("cancelled")
+
+    async def co(self, ctx):
+        self.begun.set()
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            self.told.append("cancelled")
+            raise
+
+    def gen(self, ctx):
+        self.begun.set()
+        try:
+            yield ctx.sleep(20)
+        finally:
+            self.told.append("cancelled")
+
+    def waits(self, ctx):
+        yield ctx.run(self.gen)
+
+
+@pytest.fixture
+def steps():
+    return Steps()
+
+
+def gen_waits(ctx, step, options):
+    try:
+        yield ctx.run(step).options(**options)
+    except (ResonateCanceledError, ResonateTimedoutError) as error:
+        return type(error).__name__
+
+
+async def co_waits(ctx, step, options):
+    try:
+        await ctx.run(step).options(**options)
+    except (ResonateCanceledError, ResonateTimedoutError) as error:
+        return type(error).__name__
+
+
+def plain_waits(ctx, step, options):
+    try:
+        ctx.run(step).options(**options).result()
+    except (ResonateCanceledError, ResonateTimedoutError) as error:
+        return type(error).__name__
+
+
+WAITING = {"gen": gen_waits, "co": co_waits, "plain": plain_waits}
+
+
+@pytest.mark.parametrize("step", ["plain", "co", "gen", "waits"])
+@pytest.mark.parametrize("body", WAITING)
+def test_a_step_that_was_canceled_ends_and_its_function_goes_on(local, steps, body, step):
+    func = WAITING[body]
+    local.register(lambda ctx: func(ctx, getattr(steps, step), {}), name="body")
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    steps.begun.wait(10)
+    assert local.get("id.1").cancel()
+    assert handle.result(10) == "ResonateCanceledError"
+    until(lambda: steps.told == ["cancelled"])
+
+
+@pytest.mark.parametrize("step", ["plain", "co", "gen", "waits"])
+@pytest.mark.parametrize("body", WAITING)
+def test_the_deadline_of_a_step_ends_it_and_its_function_goes_on(local, steps, body, step):
+    func = WAITING[body]
+    options = {"timeout": 0.3}
+    local.register(lambda ctx: func(ctx, getattr(steps, step), options), name="body")
+    local.start()
+    assert local.begin_rpc("id", "body").result(10) == "ResonateTimedoutError"
+    until(lambda: steps.told == ["cancelled"])
+
+
+def test_a_step_that_ends_by_itself_before_it_is_heard_of_is_no_news(local, monkeypatch):
+    for seconds in ("_SECONDS", "_LONG_SECONDS"):
+        monkeypatch.setattr(f"resonate.sdk.listening.{seconds}", 0.01)
+
+    def body(ctx):
+        found = []
+        for _ in range(20):
+            found.append((yield ctx.run(lambda ctx: time.sleep(0.03) or ctx.id)))
+        return found
+
+    local.register(body)
+    assert local.run("id", "body") == [f"id.{n}" for n in range(1, 21)]
+
+
+def canceled_with_its_step(seen):
+    """Return functions that keep their lease while they await a step; they say what they saw."""
+
+    def note(ctx, error):
+        seen.append((type(error).__name__, ctx.cancelled))
+
+    def gen(ctx):
+        yield ctx.begin_run(Steps().plain)
+        try:
+            yield ctx.rpc("sleeps")
+        except BaseException as error:
+            note(ctx, error)
+            raise
+
+    async def co(ctx):
+        await ctx.begin_run(Steps().plain)
+        try:
+            await ctx.rpc("sleeps")
+        except BaseException as error:
+            note(ctx, error)
+            raise
+
+    def plain(ctx):
+        ctx.begin_run(Steps().plain).result()
+        try:
+            ctx.rpc("sleeps").result()
+        except BaseException as error:
+            note(ctx, error)
+            raise
+
+    def nested(ctx):
+        yield ctx.run(gen)
+
+    return {"gen": gen, "co": co, "plain": plain, "nested": nested}
+
+
+@pytest.mark.parametrize("body", ["gen", "co", "plain", "nested"])
+def test_a_canceled_function_is_not_told_of_its_steps_as_if_it_went_on(make, body):
+    local = make(Resonate.local(ttl=1))
+    seen = []
+    local.register(canceled_with_its_step(seen)[body], name="body")
+    local.register(sleeps)
+    local.start()
+    for number in range(10):
+        handle = local.begin_rpc(f"id{number}", "body")
+        called = f"id{number}.1.2.1" if body == "nested" else f"id{number}.2.1"
+        until(lambda called=called: pending(local, called))
+        threading.Event().wait(0.15)  # it listens for what it awaits
+        assert handle.cancel()
+        until(lambda number=number: len(seen) > number)
+    assert {error for error, _ in seen}.isdisjoint({"ResonateCanceledError"})
+    assert {cancelled for _, cancelled in seen} == {True}
+
+
+def test_a_step_canceled_along_with_a_local_function_is_not_told_it(local):
+    seen = []
+
+    async def inner(ctx):
+        await ctx.begin_run(Steps().plain)
+        try:
+            await ctx.rpc("sleeps")
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+
+    async def body(ctx):
+        try:
+            await ctx.run(inner)
+        except ResonateCanceledError:
+            return "went on"
+
+    local.register(body)
+    local.register(sleeps)
+    local.start()
+    handle = local.begin_rpc("id", "body")
+    until(lambda: pending(local, "id.1.2.1"))
+    threading.Event().wait(0.15)  # it listens for what it awaits
+    assert local.get("id.1").cancel()
+    assert handle.result(10) == "went on"
+    until(lambda: seen == ["CancelledError"])

@@ -73,6 +73,11 @@ class Frame:
         )
 
     @property
+    def over(self) -> bool:
+        """Tell whether nothing more comes of it."""
+        return self._over
+
+    @property
     def is_coroutine(self) -> bool:
         """Tell whether its body may go on by itself while it awaits something durable."""
         return self._attempt is not None and self._attempt.is_coroutine
@@ -213,6 +218,7 @@ class Frame:
             if attempt.gone is not None:
                 return
             attempt.finish()
+            self._over = True
             self.workflow.rise()  # until how it ended is written
         left = self.workflow.unasked(self.id)
         if left is not None and self._number == 1:

@@ -29,8 +29,7 @@ class Host:
 
     - ``ttl``: of the leases, in milliseconds. ``capacity``: how many functions run at a time.
     - ``head()``: the head of a new request. ``put(item)``: send requests, after those before.
-    - ``listen(id, told)``: hear when a promise is settled, on any thread.
-    - ``post`` brings a call to the network's loop.
+    - ``post`` brings a call to the network's loop, where ``listen(id, told)`` is called.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Host:
         self.processes = Processes(capacity)
         self.head = head
         self.put = put
-        self.listen = listen
+        self._listen = listen
         self._post = post
         self._pool = machine.pool()
         self._async = machine.functions()
@@ -83,6 +82,10 @@ class Host:
     def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Call on the network's loop after a while."""
         self._post(lambda: asyncio.get_running_loop().call_later(seconds, act))
+
+    def listen(self, promise_id: str, told: Callable[[PromiseRecord], None]) -> None:
+        """Call when a promise is settled, on any thread."""
+        self._post(self._listen, promise_id, told)
 
     def close(self) -> None:
         """Start no more jobs."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -82,14 +82,14 @@ class Lease:
         if self._state == "suspended":
             self.reclaim()
 
-    def ask(self, request: rq.Request, told: Callable[[Answer], object]) -> None:
+    def ask(self, requests: Sequence[rq.Request], told: Callable[[list[Answer]], object]) -> None:
         """Ask for what decides how it goes on; with the lock held."""
         self._inflight += 1
-        self._host.put(Item([request], functools.partial(self._asked, told), None))
+        self._host.put(Item(list(requests), functools.partial(self._asked, told), None))
 
-    def _asked(self, told: Callable[[Answer], object], item: Item) -> None:
+    def _asked(self, told: Callable[[list[Answer]], object], item: Item) -> None:
         if self._arrived(item):
-            told(item.answers[0])
+            told(item.answers)
             self._workflow.check()
 
     def _flush(self) -> None:

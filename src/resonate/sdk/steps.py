@@ -100,8 +100,7 @@ class Step:
     @property
     def abandoned(self) -> bool:
         """Tell whether it was canceled because the await of it was."""
-        record = self.record
-        return record is not None and record.value.headers == ABANDONED.headers
+        return self.record is not None and is_abandoned(self.record)
 
     @property
     def failed(self) -> bool:
@@ -115,6 +114,11 @@ class Step:
             return []
         watchers, self.watchers = self.watchers, []
         return watchers
+
+
+def is_abandoned(record: PromiseRecord) -> bool:
+    """See ``Step.abandoned``."""
+    return record.value.headers == ABANDONED.headers
 
 
 def carry_out(after: Iterable[After]) -> None:

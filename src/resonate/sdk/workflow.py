@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer
 from resonate.protocol.records import PromiseRecord
+from resonate.protocol.validation import PARENT
 from resonate.sdk import divergence
 from resonate.sdk.errors import DivergenceError, LeaseLostError
 from resonate.sdk.explaining import explanation, is_unexplained
@@ -45,6 +46,7 @@ from resonate.sdk.steps import (
     Step,
     Watcher,
     carry_out,
+    is_abandoned,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from resonate.sdk.waiter import Waiter
 
 _OPTIMISM_MS = 5_000  # a deadline nearer than that may decide against us
+Told = Callable[[list[Answer]], None]
 log = logging.getLogger("resonate.worker")
 
 
@@ -60,7 +63,7 @@ class Workflow:
     """The steps of one task.
 
     - ``over``: nothing that is done here counts any more.
-    - ``awaited`` are the steps that somebody waits for.
+    - ``awaited`` are the steps that somebody waits for, ``running`` those whose function is here.
     - ``patient`` are threads that wait, and are let go when the task is suspended, or when all its
       threads wait and jobs need one.
     """
@@ -78,7 +81,8 @@ class Workflow:
         self._known = {record.id: record for record in preload}
         self._frames: dict[str, Frame] = {}
         self.awaited: dict[str, Step] = {}
-        self._explaining: dict[str, None] = {}  # steps that timed out: whether anybody had started
+        self.running: dict[str, Step] = {}
+        self._asking: dict[str, None] = {}  # steps that ended, about which the server is asked more
         self._active = 0
         self._outcome: Ended | None = None
         self._replayed = execution.version > 1
@@ -176,8 +180,9 @@ class Workflow:
     def _start_local(self, frame: Frame, step: Step) -> None:
         if step.plan.call is None or step.settled or step.canceled or self.over:
             return
-        if step.id not in self._frames:
+        if step.id not in self._frames and step.id not in self._asking:
             child = self._frames[step.id] = frame.child(step)
+            self.running[step.id] = step
             child.start()
 
     def settle_local(self, step: Step, ended: Ended) -> None:
@@ -210,24 +215,75 @@ class Workflow:
         carry_out(after)
 
     def _settle(self, step: Step, record: PromiseRecord) -> list[After]:
-        if not is_unexplained(record):
-            return self._take_over(step, record)
-        if step.id not in self._explaining:
-            self._explaining[step.id] = None
+        """Take over what is known of a step, unless the server has to be asked why it ended."""
+        if step.id in self._asking:
+            return []
+        if is_unexplained(record):
             get = rq.TaskGet(self.host.head(), rq.IdData(step.id))
-            self.lease.ask(get, functools.partial(self._explained, step, record))
+            self._ask(step, [get], functools.partial(self._explained, step, record))
+        elif record.state == "rejected_canceled" and not step.canceled and not is_abandoned(record):
+            above = [rq.PromiseGet(self.host.head(), rq.IdData(id)) for id in self._above(step)]
+            self._ask(step, above, functools.partial(self._canceled_from_outside, step, record))
+        else:
+            return self._take_over(step, record)
         return []
 
-    def _explained(self, step: Step, record: PromiseRecord, answer: Answer) -> None:
+    def _ask(self, step: Step, requests: Sequence[rq.Request], told: Told) -> None:
+        self._asking[step.id] = None
+        self.lease.ask(requests, told)
+
+    def _explained(self, step: Step, record: PromiseRecord, answers: list[Answer]) -> None:
         with self.lock:
-            after = [] if step.settled else self._take_over(step, explanation(record, answer))
+            after = [] if step.settled else self._take_over(step, explanation(record, answers[0]))
+        carry_out(after)
+
+    def _above(self, step: Step) -> list[str]:
+        """Return the ids of the functions that wait for a step, up to that of the task."""
+        found = []
+        frame = self._frames.get(step.plan.tags[PARENT])
+        while frame is not None:
+            found.append(frame.id)
+            frame = frame.parent
+        return found
+
+    def _canceled_from_outside(
+        self, step: Step, record: PromiseRecord, answers: list[Answer]
+    ) -> None:
+        """A step was canceled: alone, or along with a function that waits for it.
+
+        Who cancels begins at the top, so a function that was canceled itself is not told of its
+        steps as if it were to go on.
+        """
+        above = [each.data.promise for each in answers if each.status == 200]
+        ended = {each.id: each for each in above if each.state != "pending"}
+        if self.id in ended:
+            self.lose()
+            return
+        with self.lock:
+            after: list[After] = []
+            for each in reversed(list(ended.values())):
+                if not self._steps[each.id].settled:
+                    after += self._take_over(self._steps[each.id], each)
+            if not step.settled:
+                after += self._take_over(step, record)
         carry_out(after)
 
     def _take_over(self, step: Step, record: PromiseRecord) -> list[After]:
         watchers = step.settle(record)
+        after: list[After] = []
         if step.settled:
             self.awaited.pop(step.id, None)
-        return [act for watch in watchers if (act := watch()) is not None]
+            after = self._break_off(step.id)
+        return [*after, *(act for watch in watchers if (act := watch()) is not None)]
+
+    def _break_off(self, step_id: str) -> list[After]:
+        """End a function that runs on though its promise has ended, and what it waits for."""
+        if self.running.pop(step_id, None) is None or (frame := self._frames[step_id]).over:
+            return []
+        after = frame.end(LeaseLostError(step_id))
+        for child in frame.children():
+            after += self._break_off(child.id)
+        return after
 
     def cancel_step(self, step: Step, error: BaseException) -> None:
         """Cancel a step because the await of it was cancelled, with all that goes on for it."""
@@ -293,7 +349,7 @@ class Workflow:
                 if not self.let_go():
                     self.jobs.run_one_more()
             elif self.busy or not self.lease.held:
-                self._listening.to_others()
+                self._listening.to_steps()
             elif self.awaited:
                 if any(frame.is_coroutine for frame in self._frames.values()):
                     self._listening.to_the_end()
@@ -305,8 +361,9 @@ class Workflow:
         return any(found)
 
     def told(self, step: Step, record: PromiseRecord) -> None:
-        """Take over what was heard of a step, on any thread."""
-        self._settled(step, record)
+        """Take over what was heard of a step, on any thread; the next lease brings it otherwise."""
+        if self.lease.held:
+            self._settled(step, record)
         self.check()
 
     # --- the lease --------------------------------------------------------------------------------
