@@ -361,9 +361,8 @@ class Workflow:
         return any(found)
 
     def told(self, step: Step, record: PromiseRecord) -> None:
-        """Take over what was heard of a step, on any thread; the next lease brings it otherwise."""
-        if self.lease.held:
-            self._settled(step, record)
+        """Take over what was heard of a step, on any thread."""
+        self._settled(step, record)
         self.check()
 
     # --- the lease --------------------------------------------------------------------------------
