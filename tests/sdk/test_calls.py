@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from resonate import Context, Handle, Resonate
+from resonate import AsyncResonate, Context, Handle, Resonate
 from resonate.errors import (
     EncodingError,
     RemoteError,
@@ -401,3 +401,56 @@ def test_a_call_is_logged_at_no_level_that_is_seen_by_default(worker, caplog):
     with caplog.at_level(logging.INFO):
         worker.rpc("id", "double", 1)
     assert [each for each in caplog.records if each.name.startswith("resonate")] == []
+
+
+# --- names of parameters --------------------------------------------------------------------------
+
+
+def test_parameters_may_have_any_name(make):
+    local = make(Resonate.local())
+    names = {"id": 1, "func": 2, "name": 3, "self": 4, "args": 5, "cron": 6}
+
+    @local.register
+    def takes(ctx, **given):
+        return given
+
+    @local.register
+    def body(ctx):
+        there = yield ctx.rpc("takes", **names)
+        begun = yield ctx.begin_rpc(takes, **names)
+        run = yield ctx.begin_run(takes, **names)
+        detached = yield ctx.detached("takes", **names)
+        return [
+            there,
+            (yield begun),
+            (yield run),
+            (yield detached),
+            (yield ctx.run(takes, **names)),
+        ]
+
+    local.start()
+    assert takes.run("1", **names) == names
+    assert takes.begin_rpc("2", **names).result(10) == names
+    assert local.rpc("3", "takes", **names) == names
+    assert local.begin_run("4", takes, **names).result(10) == names
+    assert local.rpc("5", "body") == [names] * 5
+    assert local.schedule("s", "takes", "* * * * *", **names).id == "s"
+
+
+def test_parameters_of_an_async_call_may_have_any_name():
+    names = {"id": 1, "func": 2, "name": 3, "self": 4, "args": 5, "cron": 6}
+
+    async def main():
+        async with AsyncResonate.local() as local:
+
+            @local.register
+            async def takes(ctx, **given):
+                return given
+
+            local.start()
+            assert await takes.rpc("1", **names) == names
+            assert await local.run("2", takes, **names) == names
+            assert await (await local.begin_rpc("3", "takes", **names)) == names
+            await local.schedule("s", "takes", "* * * * *", **names)
+
+    asyncio.run(main())

@@ -26,56 +26,92 @@ class AsyncFunction(Registrable[P, R_co]):
 
     @overload
     async def run(
-        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Coroutine[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T: ...
     @overload
     async def run(
-        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Generator[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T: ...
     @overload
-    async def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    async def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """See ``AsyncResonate.run``."""
         return await self._resonate.run(id, self.func, *args, **kwargs)
 
     @overload
     async def begin_run(
-        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Coroutine[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> AsyncHandle[T]: ...
     @overload
     async def begin_run(
-        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Generator[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> AsyncHandle[T]: ...
     @overload
-    async def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[R_co]: ...
-    async def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
+    async def begin_run(
+        self, id: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[R_co]: ...
+    async def begin_run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
         """See ``AsyncResonate.begin_run``."""
         return await self._resonate.begin_run(id, self.func, *args, **kwargs)
 
     @overload
     async def rpc(
-        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Coroutine[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T: ...
     @overload
     async def rpc(
-        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Generator[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T: ...
     @overload
-    async def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    async def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """See ``AsyncResonate.rpc``."""
         return await self._resonate.rpc(id, self.func, *args, **kwargs)
 
     @overload
     async def begin_rpc(
-        self: AsyncFunction[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Coroutine[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> AsyncHandle[T]: ...
     @overload
     async def begin_rpc(
-        self: AsyncFunction[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: AsyncFunction[P, Generator[Any, Any, T]],
+        id: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> AsyncHandle[T]: ...
     @overload
-    async def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[R_co]: ...
-    async def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
+    async def begin_rpc(
+        self, id: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[R_co]: ...
+    async def begin_rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
         """See ``AsyncResonate.begin_rpc``."""
         return await self._resonate.begin_rpc(id, self.func, *args, **kwargs)

@@ -164,6 +164,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -172,6 +173,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -180,12 +182,15 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
     @overload
-    async def run(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
-    async def run(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, id: str, func: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    async def run(
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> Any:
         """Run a registered function in this process, durably, and return its result.
 
         The same as ``await (await begin_run(...))``. Inside an ``async def`` function of a worker
@@ -198,6 +203,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncHandle[R]: ...
@@ -206,6 +212,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncHandle[R]: ...
@@ -214,15 +221,16 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncHandle[R]: ...
     @overload
     async def begin_run(
-        self, id: str, func: str, *args: Any, **kwargs: Any
+        self, id: str, func: str, /, *args: Any, **kwargs: Any
     ) -> AsyncHandle[Any]: ...
     async def begin_run(
-        self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> AsyncHandle[Any]:
         """Begin to run a registered function in this process; return once the call is durable.
 
@@ -242,6 +250,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -250,6 +259,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -258,12 +268,15 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
     @overload
-    async def rpc(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
-    async def rpc(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    async def rpc(self, id: str, func: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    async def rpc(
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> Any:
         """Call a function on any member of the target group and return its result.
 
         The same as ``await (await begin_rpc(...))``, with one round trip less. When this is
@@ -276,6 +289,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncHandle[R]: ...
@@ -284,6 +298,7 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncHandle[R]: ...
@@ -292,15 +307,16 @@ class AsyncResonate(Base[AsyncShared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncHandle[R]: ...
     @overload
     async def begin_rpc(
-        self, id: str, func: str, *args: Any, **kwargs: Any
+        self, id: str, func: str, /, *args: Any, **kwargs: Any
     ) -> AsyncHandle[Any]: ...
     async def begin_rpc(
-        self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> AsyncHandle[Any]:
         """Call a function on any member of the target group; return once the call is durable.
 
@@ -322,15 +338,16 @@ class AsyncResonate(Base[AsyncShared]):
         id: str,
         func: Callable[Concatenate[Any, P], Any],
         cron: str,
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncSchedule: ...
     @overload
     async def schedule(
-        self, id: str, func: str, cron: str, *args: Any, **kwargs: Any
+        self, id: str, func: str, cron: str, /, *args: Any, **kwargs: Any
     ) -> AsyncSchedule: ...
     async def schedule(
-        self, id: str, func: Callable[..., Any] | str, cron: str, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, cron: str, /, *args: Any, **kwargs: Any
     ) -> AsyncSchedule:
         """Call a function on the target group at every occurrence of ``cron``, in UTC.
 

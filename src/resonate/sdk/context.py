@@ -128,6 +128,7 @@ class Context:
     def run(
         self,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[R]: ...
@@ -135,14 +136,15 @@ class Context:
     def run(
         self,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[R]: ...
     @overload
     def run(
-        self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Operation[R]: ...
-    def run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Operation[Any]:
+    def run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Operation[Any]:
         """Run a function here and record its result; its value is the result.
 
         The function is any function whose first parameter is a context; it need not be registered.
@@ -156,6 +158,7 @@ class Context:
     def begin_run(
         self,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[Promise[R]]: ...
@@ -163,14 +166,15 @@ class Context:
     def begin_run(
         self,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[Promise[R]]: ...
     @overload
     def begin_run(
-        self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Operation[Promise[R]]: ...
-    def begin_run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Operation[Any]:
+    def begin_run(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Operation[Any]:
         """Begin to run a function here; its value is a Promise, at once."""
         return self._local(func, args, kwargs, handle=True)
 
@@ -179,11 +183,12 @@ class Context:
     # --- calls to workers -------------------------------------------------------------------------
 
     @overload
-    def rpc(self, func: str, *args: Any, **kwargs: Any) -> Operation[Any]: ...
+    def rpc(self, func: str, /, *args: Any, **kwargs: Any) -> Operation[Any]: ...
     @overload
     def rpc(
         self,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[R]: ...
@@ -191,14 +196,15 @@ class Context:
     def rpc(
         self,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[R]: ...
     @overload
     def rpc(
-        self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Operation[R]: ...
-    def rpc(self, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Operation[Any]:
+    def rpc(self, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Operation[Any]:
         """Call a function on any member of the target group; its value is the result.
 
         ``func`` is a name, which needs no registration here, or a registered function.
@@ -209,11 +215,12 @@ class Context:
     rfc = rpc
 
     @overload
-    def begin_rpc(self, func: str, *args: Any, **kwargs: Any) -> Operation[Promise[Any]]: ...
+    def begin_rpc(self, func: str, /, *args: Any, **kwargs: Any) -> Operation[Promise[Any]]: ...
     @overload
     def begin_rpc(
         self,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[Promise[R]]: ...
@@ -221,15 +228,16 @@ class Context:
     def begin_rpc(
         self,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Operation[Promise[R]]: ...
     @overload
     def begin_rpc(
-        self, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Operation[Promise[R]]: ...
     def begin_rpc(
-        self, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+        self, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> Operation[Any]:
         """Begin a call to any member of the target group; its value is a Promise, at once."""
         return self._remote("rpc", func, args, kwargs, handle=True)
@@ -237,7 +245,7 @@ class Context:
     rfi = begin_rpc
 
     def detached(
-        self, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+        self, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> Operation[Promise[Any]]:
         """Begin a call that outlives this function: nobody waits for it, unless you do."""
         return self._remote("detached", func, args, kwargs, handle=True)

@@ -42,7 +42,7 @@ class Registrable(Generic[P, R_co]):
         """Return the version it is registered under."""
         return self._entry.version
 
-    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> R_co:
+    def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself, here and now."""
         return self.func(ctx, *args, **kwargs)
 
@@ -84,56 +84,56 @@ class Function(Registrable[P, R_co]):
 
     @overload
     def run(
-        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Coroutine[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
     def run(
-        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Generator[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """See ``Resonate.run``."""
         return self._resonate.run(id, self.func, *args, **kwargs)
 
     @overload
     def begin_run(
-        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Coroutine[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
     def begin_run(
-        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Generator[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
-    def begin_run(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
+    def begin_run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
+    def begin_run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
         """See ``Resonate.begin_run``."""
         return self._resonate.begin_run(id, self.func, *args, **kwargs)
 
     @overload
     def rpc(
-        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Coroutine[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
     def rpc(
-        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Generator[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """See ``Resonate.rpc``."""
         return self._resonate.rpc(id, self.func, *args, **kwargs)
 
     @overload
     def begin_rpc(
-        self: Function[P, Coroutine[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Coroutine[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
     def begin_rpc(
-        self: Function[P, Generator[Any, Any, T]], id: str, *args: P.args, **kwargs: P.kwargs
+        self: Function[P, Generator[Any, Any, T]], id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
-    def begin_rpc(self, id: str, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
+    def begin_rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
+    def begin_rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
         """See ``Resonate.begin_rpc``."""
         return self._resonate.begin_rpc(id, self.func, *args, **kwargs)

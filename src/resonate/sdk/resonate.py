@@ -179,6 +179,7 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -187,16 +188,17 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
     @overload
     def run(
-        self, id: str, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, id: str, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> R: ...
     @overload
-    def run(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
-    def run(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    def run(self, id: str, func: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    def run(self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Run a registered function in this process, durably, and return its result.
 
         The same as ``begin_run(...).result()``.
@@ -208,6 +210,7 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Handle[R]: ...
@@ -216,17 +219,18 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Handle[R]: ...
     @overload
     def begin_run(
-        self, id: str, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, id: str, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[R]: ...
     @overload
-    def begin_run(self, id: str, func: str, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def begin_run(self, id: str, func: str, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
     def begin_run(
-        self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> Handle[Any]:
         """Begin to run a registered function in this process; return at once.
 
@@ -244,6 +248,7 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
@@ -252,16 +257,17 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R: ...
     @overload
     def rpc(
-        self, id: str, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, id: str, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> R: ...
     @overload
-    def rpc(self, id: str, func: str, *args: Any, **kwargs: Any) -> Any: ...
-    def rpc(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    def rpc(self, id: str, func: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    def rpc(self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function on any member of the target group and return its result.
 
         The same as ``begin_rpc(...).result()``, with one round trip less.
@@ -273,6 +279,7 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Handle[R]: ...
@@ -281,17 +288,18 @@ class Resonate(Base[Shared]):
         self,
         id: str,
         func: Callable[Concatenate[Any, P], Generator[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Handle[R]: ...
     @overload
     def begin_rpc(
-        self, id: str, func: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+        self, id: str, func: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[R]: ...
     @overload
-    def begin_rpc(self, id: str, func: str, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def begin_rpc(self, id: str, func: str, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
     def begin_rpc(
-        self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> Handle[Any]:
         """Call a function on any member of the target group; return at once.
 
@@ -314,13 +322,14 @@ class Resonate(Base[Shared]):
         id: str,
         func: Callable[Concatenate[Any, P], Any],
         cron: str,
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Schedule: ...
     @overload
-    def schedule(self, id: str, func: str, cron: str, *args: Any, **kwargs: Any) -> Schedule: ...
+    def schedule(self, id: str, func: str, cron: str, /, *args: Any, **kwargs: Any) -> Schedule: ...
     def schedule(
-        self, id: str, func: Callable[..., Any] | str, cron: str, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, cron: str, /, *args: Any, **kwargs: Any
     ) -> Schedule:
         """Call a function on the target group at every occurrence of ``cron``, in UTC.
 

@@ -141,7 +141,9 @@ class Harness:
         """Return a Resonate whose server, workers and time are those of the harness."""
         return self._front
 
-    def begin(self, id: str, func: Callable[..., Any] | str, *args: Any, **kw: Any) -> Handle[Any]:
+    def begin(
+        self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kw: Any
+    ) -> Handle[Any]:
         """Call a function by an id, let happen what can happen at once, and return its handle.
 
         The same as ``harness.resonate.begin_rpc``. ``handle.result()`` lets time pass; it raises
@@ -152,7 +154,7 @@ class Harness:
         self.calm()
         return handle
 
-    def run(self, id: str, func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> Any:
+    def run(self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function by an id and return its result: ``begin(...).result()``."""
         return self.begin(id, func, *args, **kwargs).result()
 
