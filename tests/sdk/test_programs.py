@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import textwrap
@@ -127,6 +128,58 @@ def test_run_until_signal_hands_over_what_does_not_end_in_time(program, remote, 
     assert child.wait(15) == 0
     assert "over" in child.lines
     assert handle.result(4) == "other"
+
+
+FORKS = """
+    import os, signal, time
+    {made}
+    def forked(seconds):
+        child = os.fork()
+        if child == 0:
+            time.sleep(seconds)
+            os._exit(7)
+        return child
+    @resonate.register
+    def ends_its_child(ctx):
+        child = forked(30)
+        os.kill(child, signal.SIGTERM)
+        return os.WTERMSIG(os.waitpid(child, 0)[1])
+    @resonate.register
+    def leaves_a_child(ctx):
+        return forked(30)
+    {run}
+    print("over")
+"""
+RUNS = {
+    "blocking": ("", "resonate.run_until_signal(timeout=20)"),
+    "async": (
+        (
+            "import asyncio; from resonate import AsyncResonate;"
+            " resonate = AsyncResonate.remote({url!r}, group={group!r})"
+        ),
+        "asyncio.run(resonate.run_until_signal(timeout=20))",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_signals_to_children_that_functions_fork_are_theirs_alone(
+    program, remote, server, group, kind
+):
+    made, run = (each.format(url=server.url, group=group) for each in RUNS[kind])
+    worker = program(FORKS.format(made=made, run=run))
+    caller = remote()
+    assert caller.rpc(f"{group}-1", "ends_its_child") == signal.SIGTERM
+    left = caller.rpc(f"{group}-2", "leaves_a_child")
+    assert caller.rpc(f"{group}-3", "ends_its_child") == signal.SIGTERM  # it works on
+    sent = worker.send(signal.SIGTERM)
+    try:
+        worker.process.wait(15)
+        assert time.monotonic() - sent < 10, "it waits for no child"
+    finally:
+        os.kill(left, signal.SIGKILL)
+    assert worker.wait() == 0
+    assert worker.lines == ["over"]
 
 
 ASYNC_WORKER = """

@@ -12,12 +12,13 @@ from resonate.sdk.async_handle import AsyncHandle
 from resonate.sdk.async_promises import AsyncPromises
 from resonate.sdk.async_schedules import AsyncSchedule, AsyncSchedules, to_await
 from resonate.sdk.async_shared import AsyncShared
-from resonate.sdk.base import Base, signals
+from resonate.sdk.base import Base
 from resonate.sdk.calls import Begun
 from resonate.sdk.options import check_timeout
 from resonate.sdk.pool import tell
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 from resonate.sdk.scheduling import schedule
+from resonate.sdk.signals import signals
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from resonate.sdk import checks
@@ -25,10 +21,6 @@ S = TypeVar("S", bound=Shared)
 _CONCURRENCY = 32
 _PATIENCE_SECONDS = 30.0
 _LOCAL = "the server in this process"
-_MAIN_THREAD = (
-    "run_until_signal works on the main thread only, which is told of signals: call it there, or"
-    " start() here, and stop() when it is time"
-)
 
 
 class Base(Generic[S]):
@@ -280,54 +272,6 @@ class Base(Generic[S]):
             non_retryable=non_retryable,
             executor=executor,
         )
-
-
-@contextlib.contextmanager
-def signals(
-    first: Callable[[], object], second: Callable[[], object]
-) -> Iterator[threading.Thread]:
-    """Have the first SIGINT or SIGTERM call ``first``, the next one ``second``, while this lasts.
-
-    Both are called on the thread that is yielded: the main one may be busy, and what interrupts it
-    must not wait for any lock. That thread hears of signals by the wakeup file descriptor, to which
-    their numbers are written at once: handlers in Python run on the main thread only, and not while
-    it waits for a lock when the system delivers the signal to another one.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError(_MAIN_THREAD)
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    came, told = socket.socketpair()
-    told.setblocking(False)
-    told_before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-
-    def watch() -> None:
-        acts = [first, second]
-        with came:
-            while number := came.recv(1):
-                if told_before != -1:  # somebody's, say of an event loop with other signals
-                    with contextlib.suppress(BlockingIOError):  # it has more than it reads
-                        os.write(told_before, number)
-                if acts and number[0] in numbers:
-                    acts.pop(0)()
-
-    def handle(number: int, _frame: object) -> None:
-        present = signal.set_wakeup_fd(-1)
-        signal.set_wakeup_fd(present, warn_on_full_buffer=False)
-        if present != told.fileno():  # somebody has taken it over since
-            told.send(bytes([number]))
-
-    watching = threading.Thread(target=watch, name="resonate-signals", daemon=True)
-    watching.start()
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield watching
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        present = signal.set_wakeup_fd(told_before)
-        if present not in (-1, told.fileno()):
-            signal.set_wakeup_fd(present)
-        told.close()
 
 
 def _local() -> Transport:

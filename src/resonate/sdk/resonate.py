@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
-from resonate.sdk.base import Base, signals
+from resonate.sdk.base import Base
 from resonate.sdk.exchanges import blocking
 from resonate.sdk.function import Function
 from resonate.sdk.handle import Handle
@@ -17,6 +17,7 @@ from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
 from resonate.sdk.schedules import Schedule, Schedules
 from resonate.sdk.scheduling import schedule
 from resonate.sdk.shared import Shared
+from resonate.sdk.signals import signals
 
 P = ParamSpec("P")
 R = TypeVar("R")
