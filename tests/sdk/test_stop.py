@@ -58,6 +58,7 @@ def test_stop_of_what_was_never_used_does_nothing():
 
 @pytest.mark.parametrize("error", [None, LookupError("in the block")], ids=["well", "raised"])
 def test_a_with_block_ends_with_stop(error):
+    until(lambda: threads() == [])
     expected = contextlib.nullcontext() if error is None else pytest.raises(LookupError)
     with expected, Resonate.local() as resonate:
         resonate.register(lambda ctx: "worked", name="work")
