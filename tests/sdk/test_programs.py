@@ -47,6 +47,18 @@ def test_a_program_that_only_calls_ends_at_once_and_says_nothing(program, remote
     assert resonate.get(group).result(5) == 1
 
 
+def test_a_program_that_drops_its_clients_says_nothing(program, server):
+    child = program(
+        f"""
+        for number in range(3):
+            resonate = Resonate.remote({server.url!r})
+            resonate.promises.create(f"{{resonate.pid}}-{{number}}", 2**50)
+        """
+    )
+    assert child.wait(15) == 0
+    assert child.lines == []
+
+
 def test_a_program_ends_by_itself_whatever_it_did(program):
     before = time.monotonic()
     children = [

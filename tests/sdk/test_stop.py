@@ -109,6 +109,42 @@ def test_a_client_can_be_thrown_away_after_stop():
     until(lambda: gc.collect() >= 0 and gone() is None)
 
 
+@pytest.mark.parametrize("kind", ["remote", "local"])
+def test_a_client_that_is_dropped_is_stopped(server, group, kind):
+    until(lambda: threads() == [])
+
+    def use():
+        resonate = Resonate.local() if kind == "local" else Resonate.remote(server.url, group=group)
+        resonate.promises.create(f"{group}-dropped", 2**50)
+
+    for _ in range(10):
+        use()
+    until(lambda: gc.collect() >= 0 and threads() == [])
+
+
+def test_a_handle_keeps_the_client_that_it_came_from(server, group):
+    handle = Resonate.remote(server.url, group=group).begin_rpc(f"{group}-kept", "f")
+    gc.collect()
+    with Resonate.remote(server.url, group=group) as worker:
+        worker.register(lambda ctx: "kept", name="f")
+        worker.start()
+        assert handle.result(10) == "kept"
+
+
+def test_a_worker_that_is_dropped_works_on(server, group, make):
+    def begin():
+        resonate = Resonate.remote(server.url, group=group)
+        resonate.register(lambda ctx: "working", name="f")
+        resonate.start()
+        return resonate._shared.client
+
+    client = begin()
+    gc.collect()
+    with Resonate.remote(server.url, group=f"{group}-c") as caller:
+        assert caller.options(target=group).rpc(f"{group}-1", "f") == "working"
+    client.stop(0)
+
+
 def test_memory_does_not_grow_with_calls(local):
     local.register(lambda ctx: 1, name="f")
     local.start()

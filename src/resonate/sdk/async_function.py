@@ -43,7 +43,10 @@ class AsyncFunction(Registrable[P, R_co]):
     @overload
     async def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     async def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """See ``AsyncResonate.run``."""
+        """Run the function in this process, durably, and return its result.
+
+        The arguments, and what is raised, as in ``AsyncResonate.run``.
+        """
         return await self._resonate.run(id, self.func, *args, **kwargs)
 
     @overload
@@ -67,7 +70,11 @@ class AsyncFunction(Registrable[P, R_co]):
         self, id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> AsyncHandle[R_co]: ...
     async def begin_run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
-        """See ``AsyncResonate.begin_run``."""
+        """Begin to run the function in this process, durably, and return its handle.
+
+        Returns once the call is durable. The arguments, and what is raised, as in
+        ``AsyncResonate.begin_run``.
+        """
         return await self._resonate.begin_run(id, self.func, *args, **kwargs)
 
     @overload
@@ -89,7 +96,10 @@ class AsyncFunction(Registrable[P, R_co]):
     @overload
     async def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     async def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """See ``AsyncResonate.rpc``."""
+        """Call the function on any member of the target group and return its result.
+
+        The arguments, and what is raised, as in ``AsyncResonate.rpc``.
+        """
         return await self._resonate.rpc(id, self.func, *args, **kwargs)
 
     @overload
@@ -113,5 +123,9 @@ class AsyncFunction(Registrable[P, R_co]):
         self, id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> AsyncHandle[R_co]: ...
     async def begin_rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[Any]:
-        """See ``AsyncResonate.begin_rpc``."""
+        """Begin a call of the function on any member of the target group; return its handle.
+
+        Returns once the call is durable. The arguments, and what is raised, as in
+        ``AsyncResonate.begin_rpc``.
+        """
         return await self._resonate.begin_rpc(id, self.func, *args, **kwargs)

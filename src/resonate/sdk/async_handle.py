@@ -42,10 +42,21 @@ class AsyncHandle(Generic[T]):
         """Return the result, or raise what the call ended with: as ``await handle``.
 
         ``timeout`` is in seconds; when it passes, TimeoutError is raised, the call goes on, and
-        ``result`` may be called again. None, the default, waits for ever. Raises the function's own
-        exception when it is a built-in one, else RemoteError; ResonateCanceledError,
-        ResonateTimedoutError, DecodingError. RuntimeError on another event loop; TypeError and
-        ValueError for a wrong ``timeout``.
+        ``result`` may be called again. None, the default, waits for ever, and so does infinity;
+        zero and less do not wait. The result is read as the function's annotation says, if the
+        function is known here.
+
+        Raises the function's own exception when it is a built-in one, one of ``resonate.errors``,
+        or known by ``register_exception``, else RemoteError; ResonateCanceledError when the call
+        was canceled, ResonateTimedoutError when its deadline passed (NotStartedError when no worker
+        had begun with it), DecodingError when the result cannot be read, or is not what the
+        annotation says.
+
+        Raises ResonateShutdownError, from then on, when this client was stopped meanwhile: the call
+        goes on, ``get`` its id. ResonateStoreError when the server refuses to tell, with ``code``
+        404 when the promise is gone; a server that does not answer is waited for. RuntimeError on
+        another event loop than that of the first use; TypeError and ValueError for a ``timeout``
+        that is no number.
         """
         self._shared.bind()
         async with asyncio.timeout(patience(timeout)):

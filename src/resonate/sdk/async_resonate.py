@@ -195,7 +195,8 @@ class AsyncResonate(Base[AsyncShared]):
         """Run a registered function in this process, durably, and return its result.
 
         The same as ``await (await begin_run(...))``. Inside an ``async def`` function of a worker
-        it uses the slot of that function, which waits for it.
+        it uses the slot of that function, which waits for it. Raises what ``begin_run`` raises, and
+        what the call ended with, as ``AsyncHandle.result``.
         """
         return await (await self.begin_run(id, func, *args, **kwargs))
 
@@ -236,12 +237,20 @@ class AsyncResonate(Base[AsyncShared]):
         """Begin to run a registered function in this process; return once the call is durable.
 
         If this process dies, another worker of the target has it. With an ``id`` that exists,
-        nothing new is run: the handle is that of the first call. Starts the worker.
+        nothing new is run: the handle is that of the first call. Starts the worker. ``id`` is a
+        text of up to 4096 bytes; ``func`` a registered function, or the name of one.
 
-        Raises ValueError for a function that is not registered, EncodingError for arguments that
-        are no JSON, ResonateStoreError when the server refuses or does not answer in time,
-        RuntimeError on another event loop than that of the first use. When this is cancelled, the
-        call may have been made, and goes on: ``get(id)`` tells.
+        Raises FunctionNotFoundError for a function that is not registered here,
+        VersionNotFoundError when the version that ``options`` say is not; ArgumentsError for
+        arguments that the function does not take, EncodingError for some that are no JSON,
+        ValueTooLargeError for more than 3.75 MiB of them, in base64; TypeError and ValueError for
+        an ``id`` or ``func`` that is neither; RuntimeError on another event loop than that of the
+        first use. All these before anything is made.
+
+        Raises ResonateStoreError when the server refuses (``code`` is its status) or does not
+        answer within the client's ``patience`` (``code`` 0), ResonateShutdownError when the client
+        is stopped before it answers. A client that was stopped connects anew. When this is
+        cancelled, the call may have been made, and goes on: ``get(id)`` tells.
         """
         self._shared.bind(working=True)
         return await self._begun(self._calls.begin_run(id, func, args, kwargs))
@@ -280,7 +289,8 @@ class AsyncResonate(Base[AsyncShared]):
     ) -> Any:
         """Call a function on any member of the target group and return its result.
 
-        The same as ``await (await begin_rpc(...))``, with one round trip less. When this is
+        The same as ``await (await begin_rpc(...))``, with one round trip less: raises what
+        ``begin_rpc`` raises, and what the call ended with, as ``AsyncHandle.result``. When this is
         cancelled, the call goes on: ``get(id)`` has it.
         """
         return await (await self._begun(self._calls.rpc(id, func, args, kwargs)))
@@ -325,12 +335,23 @@ class AsyncResonate(Base[AsyncShared]):
         registration here, or a registered function. With an ``id`` that exists, nothing new is
         executed: the handle is that of the first call.
 
-        Raises as ``begin_run``; a name that is not registered here is no error.
+        Raises FunctionNotFoundError for a function object that is not registered, ArgumentsError
+        for arguments that it does not take; those of a name are looked at by the worker, and the
+        call ends with that error. EncodingError, ValueTooLargeError, TypeError, ValueError,
+        RuntimeError, ResonateStoreError and ResonateShutdownError as ``begin_run``. A name or
+        version that no worker has is no error: the call waits for one, until its deadline.
         """
         return await self._begun(self._calls.begin_rpc(id, func, args, kwargs))
 
     async def get(self, id: str) -> AsyncHandle[Any]:
-        """Return the handle of an existing call; raises ResonateStoreError when there is none."""
+        """Return the handle of an existing call, or of any other promise.
+
+        Its result is what was stored, as JSON has it: no annotation is known here.
+
+        Raises ResonateStoreError, ``code`` 404, when there is none; TypeError and ValueError for an
+        ``id`` that is no text, or empty; RuntimeError, ResonateStoreError and ResonateShutdownError
+        as ``begin_run``.
+        """
         return await self._begun(self._calls.get(id))
 
     @overload
@@ -352,7 +373,8 @@ class AsyncResonate(Base[AsyncShared]):
     ) -> AsyncSchedule:
         """Call a function on the target group at every occurrence of ``cron``, in UTC.
 
-        See ``Resonate.schedule``.
+        Returns the schedule, and raises what is wrong with it, as ``Resonate.schedule``; and
+        RuntimeError on another event loop than that of the first use.
         """
         shared, options = self._shared, self._calls.options
         exchange = schedule(shared, options, id, func, cron, args, kwargs)

@@ -31,6 +31,7 @@ from resonate.protocol import requests as rq
 from resonate.protocol.answers import LeaseAnswer
 from resonate.protocol.messages import ExecuteData, UnblockData
 from resonate.protocol.records import PromiseRecord
+from resonate.sdk import living
 from resonate.sdk.encoders import Encoder
 from resonate.sdk.errors import ResonateShutdownError
 from resonate.sdk.exchanges import into
@@ -117,12 +118,18 @@ class Client:
         self._where = where
         self._registry = registry
         self._unwatch = registry.watch(lambda: self._thread.post(self._declare))
+        self._started = False
         self._working = False
         self._terms: Terms | None = None
         self._open = False  # the stream
         self._streams: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._ending: Future[None] | None = None
+
+    @property
+    def working(self) -> bool:
+        """Tell whether it is a worker, or about to be one."""
+        return self._started
 
     def head(self) -> rq.Head:
         """Return the head of a new request."""
@@ -157,6 +164,7 @@ class Client:
 
     def start(self) -> None:
         """Be a worker of the group from now on."""
+        self._started = True
         self._post(self._work)
 
     def take(self, lease: LeaseAnswer) -> None:
@@ -183,6 +191,7 @@ class Client:
             log.exception("the client did not stop as it should: leaving it behind")
         self._thread.stop()
         self._host.join()
+        living.forget(self)
 
     def _post(self, act: Callable[..., object], *args: object) -> None:
         if not self._thread.post(act, *args):

@@ -21,23 +21,35 @@ _DECODED_BYTES_MAX = 67_108_864
 
 
 class Encoder(Protocol):
-    """Makes other bytes of bytes, and the same bytes of those again."""
+    """Makes other bytes of bytes, and the same bytes of those again. Called on any thread."""
 
     def encode(self, data: bytes) -> bytes:
-        """Return what is stored. Raises whatever it likes."""
+        """Return what is stored for ``data``, the JSON of a value: bytes, at least one.
+
+        Raises whatever it likes: who gave the value gets an EncodingError with that as its cause;
+        so does one that returns no bytes.
+        """
         ...
 
     def decode(self, data: bytes) -> bytes:
-        """Return what ``encode`` was given. Raises whatever it likes."""
+        """Return what ``encode`` was given, as bytes, for ``data``, what it made of that.
+
+        Raises whatever it likes: who wants the value gets a DecodingError with that as its cause.
+        """
         ...
 
 
 class Compression:
     """Compresses values with zlib.
 
-    Below ``minimum`` bytes, and where nothing is gained, a value stays as it is; both are read. So
-    it can be switched on while uncompressed values are stored. ``level`` is that of zlib, 1 to 9;
-    a value of more than ``maximum`` bytes is refused both ways.
+    - ``minimum``: a value of fewer bytes stays as it is, and so does one where nothing is gained;
+      1024 by default.
+    - ``level``: that of zlib, from 1 (fast) to 9 (small); 6 by default.
+    - ``maximum``: bytes that a value may have before it is compressed, and when it is decompressed;
+      67,108,864 (64 MiB) by default.
+
+    Both kinds are read, so it can be switched on while uncompressed values are stored. Raises
+    ValueError for a ``level`` that zlib does not have, and a ``maximum`` below 1.
     """
 
     def __init__(
@@ -55,7 +67,7 @@ class Compression:
         return f"Compression({self._minimum}, level={self._level}, maximum={self._maximum})"
 
     def encode(self, data: bytes) -> bytes:
-        """Return the bytes, compressed if they are many."""
+        """Return the bytes, compressed if they are many; ValueError if more than ``maximum``."""
         if len(data) > self._maximum:
             raise ValueError(f"{len(data)} bytes are more than the {self._maximum} allowed")
         marked = data.startswith(_MARK)  # another encoder's; left alone it would be decompressed
@@ -65,7 +77,11 @@ class Compression:
         return made if marked or len(made) < len(data) else data
 
     def decode(self, data: bytes) -> bytes:
-        """Return the bytes, decompressed if they were compressed."""
+        """Return the bytes, decompressed if they were compressed.
+
+        Raises ValueError when that would be more than ``maximum``, and when the end is missing or
+        something follows it; ``zlib.error`` for what is no compressed data.
+        """
         if not data.startswith(_MARK):
             return data
         inflate = zlib.decompressobj()
@@ -82,7 +98,8 @@ class Compression:
 class Chain:
     """Several encoders, one after the other: the first gets the JSON.
 
-    ``Chain(Compression(), Encryption(…))`` compresses, then encrypts.
+    ``Chain(Compression(), Encryption(…))`` compresses, then encrypts. Without encoders it leaves
+    everything as it is. Raises what one of them raises, and the others are not asked then.
     """
 
     def __init__(self, *encoders: Encoder) -> None:

@@ -56,7 +56,11 @@ class Registrable(Generic[P, R_co]):
         retry_policy: RetryPolicy | None = None,
         encoder: Encoder | None = None,
     ) -> Self:
-        """Return a copy whose calls have these options; see ``Resonate.options``."""
+        """Return a copy whose calls have these options; see ``Resonate.options``.
+
+        None, the default of each, keeps the present value. Raises TypeError and ValueError with the
+        name of the wrong option.
+        """
         resonate = self._resonate.options(
             tags=tags,
             target=target,
@@ -93,7 +97,10 @@ class Function(Registrable[P, R_co]):
     @overload
     def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """See ``Resonate.run``."""
+        """Run the function in this process, durably, and return its result.
+
+        The arguments, and what is raised, as in ``Resonate.run``.
+        """
         return self._resonate.run(id, self.func, *args, **kwargs)
 
     @overload
@@ -107,7 +114,11 @@ class Function(Registrable[P, R_co]):
     @overload
     def begin_run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
     def begin_run(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
-        """See ``Resonate.begin_run``."""
+        """Begin to run the function in this process, durably, and return its handle.
+
+        Returns once the call is durable. The arguments, and what is raised, as in
+        ``Resonate.begin_run``.
+        """
         return self._resonate.begin_run(id, self.func, *args, **kwargs)
 
     @overload
@@ -121,7 +132,10 @@ class Function(Registrable[P, R_co]):
     @overload
     def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """See ``Resonate.rpc``."""
+        """Call the function on any member of the target group and return its result.
+
+        The arguments, and what is raised, as in ``Resonate.rpc``.
+        """
         return self._resonate.rpc(id, self.func, *args, **kwargs)
 
     @overload
@@ -135,5 +149,9 @@ class Function(Registrable[P, R_co]):
     @overload
     def begin_rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
     def begin_rpc(self, id: str, /, *args: P.args, **kwargs: P.kwargs) -> Handle[Any]:
-        """See ``Resonate.begin_rpc``."""
+        """Begin a call of the function on any member of the target group; return its handle.
+
+        Returns once the call is durable. The arguments, and what is raised, as in
+        ``Resonate.begin_rpc``.
+        """
         return self._resonate.begin_rpc(id, self.func, *args, **kwargs)

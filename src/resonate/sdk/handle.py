@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 
 class Handle(Generic[T]):
-    """A call by its id. May be dropped: the call goes on without it.
+    """A call by its id. May be dropped, which costs nothing: the call goes on without it.
 
-    ``subscribe`` returns the future of the settled promise. It is called when somebody first wants
-    to know, so a handle that is dropped costs nothing.
+    ``result`` waits for what comes of the call, on a thread; ``await handle`` does on an event
+    loop. Both may be used any number of times. The server is asked when somebody first wants to
+    know.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Handle(Generic[T]):
         encoder: Encoder | None = None,
     ) -> None:
         self._id = promise_id
-        self._subscribe = subscribe
+        self._subscribe = subscribe  # the future of the settled promise; when somebody first asks
         self._cancel = cancel
         self._func = func
         self._encoder = encoder
@@ -57,9 +58,19 @@ class Handle(Generic[T]):
         """Wait for the result and return it, or raise what the call ended with.
 
         ``timeout`` is in seconds; when it passes, TimeoutError is raised and ``result`` may be
-        called again. None, the default, waits for ever, and so does infinity. Raises the function's
-        own exception when it is a built-in one, else RemoteError; ResonateCanceledError,
-        ResonateTimedoutError, DecodingError; TypeError and ValueError for a wrong ``timeout``.
+        called again. None, the default, waits for ever, and so does infinity; zero and less do not
+        wait. The result is read as the function's annotation says, if the function is known here.
+
+        Raises the function's own exception when it is a built-in one, one of ``resonate.errors``,
+        or known by ``register_exception``, else RemoteError; ResonateCanceledError when the call
+        was canceled, ResonateTimedoutError when its deadline passed (NotStartedError when no worker
+        had begun with it), DecodingError when the result cannot be read, or is not what the
+        annotation says.
+
+        Raises ResonateShutdownError, from then on, when this client was stopped meanwhile: the call
+        goes on, ``get`` its id. ResonateStoreError when the server refuses to tell, with ``code``
+        404 when the promise is gone; a server that does not answer is waited for. TypeError and
+        ValueError for a ``timeout`` that is no number.
 
         In an ``async def`` function of a worker use ``await handle``: RuntimeError is raised where
         waiting would block all of them.

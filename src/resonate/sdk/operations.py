@@ -87,13 +87,27 @@ class Promise(Generic[T]):
         return self._step.id
 
     def done(self) -> bool:
-        """Tell whether it is known here to have ended; may differ in a replay."""
+        """Tell whether it is known here to have ended, with a value or an error; does not wait.
+
+        May differ in a replay, so it must not decide what the function asks for next. Raises
+        nothing.
+        """
         return self._step.settled
 
     def result(self, timeout: float | None = None) -> T:
         """Wait on this thread and return the value; raises what the promise was rejected with.
 
-        ``timeout`` in seconds raises TimeoutError; None waits for ever.
+        ``timeout`` is in seconds; when it passes, TimeoutError is raised and ``result`` may be
+        called again. None, the default, waits for ever, and so does infinity; zero and less do not
+        wait.
+
+        What it was rejected with is raised as by ``Handle.result``: the function's own exception,
+        or RemoteError; ResonateCanceledError, ResonateTimedoutError (NotStartedError), and
+        DecodingError.
+
+        Raises LeaseLostError when nothing that the function still does counts, RuntimeError once
+        the function has returned, and in an ``async def`` function unless the promise is ``done``:
+        use ``await`` there. TypeError and ValueError for a ``timeout`` that is no number.
         """
         self._attempt.must_count()
         self._attempt.block(self._step, timeout)
@@ -113,14 +127,14 @@ class Promise(Generic[T]):
         return self.value()
 
     def value(self) -> T:
-        """Return the value of a promise that is settled, or raise its error."""
+        """Not for users: return the value of a promise that is settled, or raise its error."""
         assert self._step.record is not None, "it is settled"
         kind = Any if self._typed_by is None else return_type(self._typed_by)
         value: T = codec.outcome(self._step.record, encoder=self._encoder, type=kind)
         return value
 
     def yielded(self, attempt: Attempt) -> Step:
-        """Say what a generator waits for that yielded this."""
+        """Not for users: say what a generator waits for that yielded this."""
         attempt.must_count()
         if self._attempt.workflow is not attempt.workflow:
             raise ValueError(f"promise {self.id} belongs to another execution")
@@ -168,15 +182,20 @@ class Operation(Generic[T]):
 
         - ``id``: of the promise, in place of the one by call order.
         - ``timeout``: seconds until its deadline, one year by default; never later than that of the
-          function that waits for it.
-        - ``tags``: stored with the promise.
+          function that waits for it. Of sleep, how long it sleeps.
+        - ``tags``: stored with the promise, texts by name; none by default.
         - ``target``: group or address, for rpc and detached; by default the own group.
-        - ``version``: of the function, for rpc and detached.
-        - ``retry_policy``: for run; for rpc and detached one of ``resonate.retry_policies``.
-        - ``non_retryable_exceptions``: for run.
-        - ``encoder``: of the value.
+        - ``version``: of the function, for rpc and detached; 0, the default, is that of a function
+          object, and of a name the highest that is registered here, else 1.
+        - ``retry_policy``: for run; for rpc and detached one of ``resonate.retry_policies``. By
+          default that of ``register``, else never.
+        - ``non_retryable_exceptions``: for run, a tuple of classes; by default that of
+          ``register``.
+        - ``encoder``: of the value; by default the client's.
 
-        Raises TypeError and ValueError with the name of the wrong option.
+        An option that says nothing for the operation is not looked at. Raises TypeError and
+        ValueError with the name of the wrong option, TypeError for a ``retry_policy`` of your own
+        in rpc and detached, RuntimeError when the operation was carried out before.
         """
         given = checked_options(
             id=id,
@@ -199,7 +218,18 @@ class Operation(Generic[T]):
     def result(self, timeout: float | None = None) -> T:
         """Carry it out, wait on this thread and return its value; raises its error.
 
-        ``timeout`` in seconds raises TimeoutError; None waits for ever.
+        ``timeout`` is in seconds; when it passes, TimeoutError is raised and ``result`` may be
+        called again. None, the default, waits for ever, and so does infinity; zero and less do not
+        wait. Where the value is a Promise, it is there at once, and ``timeout`` is not looked at.
+
+        Its error is raised as by ``Handle.result``: the function's own exception, or RemoteError;
+        ResonateCanceledError, ResonateTimedoutError (NotStartedError), DecodingError. Raises
+        EncodingError, and ValueTooLargeError, for arguments or data that cannot be written.
+
+        Raises LeaseLostError when nothing that the function still does counts, DivergenceError when
+        another operation is recorded at this place, RuntimeError in an ``async def`` function (use
+        ``await`` there) and, if it was not carried out before, once the function has returned.
+        TypeError and ValueError for a ``timeout`` that is no number.
         """
         self._attempt.may_block()
         step = self._begin()
@@ -221,7 +251,7 @@ class Operation(Generic[T]):
         return self.value()
 
     def value(self) -> T:
-        """Return the value of an operation that was carried out, or raise its error."""
+        """Not for users: return the value of what was carried out, or raise its error."""
         assert self._step is not None, "it was carried out"
         promise: Promise[Any] = Promise(
             self._attempt, self._step, self._request.typed_by, self._encoder
@@ -230,9 +260,9 @@ class Operation(Generic[T]):
         return value
 
     def yielded(self, attempt: Attempt) -> Any:
-        """Carry it out for a generator that yielded this; return the step to wait for, or a value.
+        """Not for users: carry it out for a generator that yielded this.
 
-        Raises what the body is to be told.
+        Returns the step to wait for, or a value. Raises what the body is to be told.
         """
         if self._attempt is not attempt:
             raise ValueError(f"operation {self.id} belongs to another execution")
@@ -247,7 +277,10 @@ class Operation(Generic[T]):
     # --- what is written --------------------------------------------------------------------------
 
     def plan(self) -> Plan:
-        """Return the promise to make. Raises EncodingError for arguments that cannot be written."""
+        """Not for users: return the promise to make.
+
+        Raises EncodingError for arguments that cannot be written.
+        """
         request, options = self._request, self._options
         timeout_at = self._deadline()
         origin, frame = self._origin(), self._attempt.frame

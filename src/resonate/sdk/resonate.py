@@ -202,7 +202,8 @@ class Resonate(Base[Shared]):
     def run(self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Run a registered function in this process, durably, and return its result.
 
-        The same as ``begin_run(...).result()``.
+        The same as ``begin_run(...).result()``: raises what ``begin_run`` raises, and what the call
+        ended with, as ``Handle.result``.
         """
         return blocking(self._calls.begin_run(id, func, args, kwargs)).result()
 
@@ -237,10 +238,18 @@ class Resonate(Base[Shared]):
 
         The call is durable when this returns. If this process dies, another worker of the target
         has it. With an ``id`` that exists, nothing new is run: the handle is that of the first
-        call. Starts the worker.
+        call. Starts the worker. ``id`` is a text of up to 4096 bytes; ``func`` a registered
+        function, or the name of one.
 
-        Raises ValueError for a function that is not registered, EncodingError for arguments that
-        are no JSON, ResonateStoreError when the server refuses or does not answer in time.
+        Raises FunctionNotFoundError for a function that is not registered here,
+        VersionNotFoundError when the version that ``options`` say is not; ArgumentsError for
+        arguments that the function does not take, EncodingError for some that are no JSON,
+        ValueTooLargeError for more than 3.75 MiB of them, in base64; TypeError and ValueError for
+        an ``id`` or ``func`` that is neither. All these before anything is made.
+
+        Raises ResonateStoreError when the server refuses (``code`` is its status) or does not
+        answer within the client's ``patience`` (``code`` 0), ResonateShutdownError when the client
+        is stopped before it answers. A client that was stopped connects anew.
         """
         return blocking(self._calls.begin_run(id, func, args, kwargs))
 
@@ -271,7 +280,8 @@ class Resonate(Base[Shared]):
     def rpc(self, id: str, func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function on any member of the target group and return its result.
 
-        The same as ``begin_rpc(...).result()``, with one round trip less.
+        The same as ``begin_rpc(...).result()``, with one round trip less: raises what ``begin_rpc``
+        raises, and what the call ended with, as ``Handle.result``.
         """
         return blocking(self._calls.rpc(id, func, args, kwargs)).result()
 
@@ -308,13 +318,23 @@ class Resonate(Base[Shared]):
         ``func`` is a name, which needs no registration here, or a registered function. With an
         ``id`` that exists, nothing new is executed: the handle is that of the first call.
 
-        Raises ValueError for a function object that is not registered, EncodingError for arguments
-        that are no JSON, ResonateStoreError when the server refuses or does not answer in time.
+        Raises FunctionNotFoundError for a function object that is not registered, ArgumentsError
+        for arguments that it does not take; those of a name are looked at by the worker, and the
+        call ends with that error. EncodingError, ValueTooLargeError, TypeError, ValueError,
+        ResonateStoreError and ResonateShutdownError as ``begin_run``. A name or version that no
+        worker has is no error: the call waits for one, until its deadline.
         """
         return blocking(self._calls.begin_rpc(id, func, args, kwargs))
 
     def get(self, id: str) -> Handle[Any]:
-        """Return the handle of an existing call; raises ResonateStoreError when there is none."""
+        """Return the handle of an existing call, or of any other promise.
+
+        Its result is what was stored, as JSON has it: no annotation is known here.
+
+        Raises ResonateStoreError, ``code`` 404, when there is none; TypeError and ValueError for an
+        ``id`` that is no text, or empty; ResonateStoreError and ResonateShutdownError as
+        ``begin_run``.
+        """
         return blocking(self._calls.get(id))
 
     @overload
@@ -340,7 +360,9 @@ class Resonate(Base[Shared]):
 
         A schedule that exists is returned when it is the same. Raises ResonateStoreError, ``code``
         409, when it is another, and says what differs: delete it first. ``code`` 400: the cron
-        expression is wrong. The rest as ``begin_rpc``.
+        expression is wrong. TypeError and ValueError for a ``cron`` that is no text, or empty. The
+        rest as ``begin_rpc``: FunctionNotFoundError, ArgumentsError, EncodingError,
+        ValueTooLargeError, TypeError, ValueError, ResonateStoreError, ResonateShutdownError.
         """
         options = self._calls.options
         return blocking(schedule(self._shared, options, id, func, cron, args, kwargs))

@@ -29,10 +29,18 @@ log = logging.getLogger("resonate.worker")
 
 @runtime_checkable
 class RetryPolicy(Protocol):
-    """What can be asked after how many seconds to try again; None means never."""
+    """What can be asked after how many seconds to try again; None means never.
+
+    Whatever has this method is one. One of your own is given to ``register`` or to the ``options``
+    of ``ctx.run``: it is code, and does not travel with a call.
+    """
 
     def next(self, attempt: int) -> float | None:
-        """Return the seconds to wait after failed ``attempt`` (from 1); None: do not try again."""
+        """Return the seconds to wait after failed ``attempt`` (from 1); None: do not try again.
+
+        ``attempt`` is an int, the seconds are an int or a float from 0. When it raises, or returns
+        anything else, that is logged, and the function is not tried again.
+        """
 
 
 RetryPolicyMaker = Callable[[Callable[..., Any]], RetryPolicy]
@@ -43,10 +51,10 @@ RetryPolicyMaker = Callable[[Callable[..., Any]], RetryPolicy]
 
 @dataclass(frozen=True)
 class Never:
-    """Do not try again: the first error is the outcome."""
+    """Do not try again: the first error is the outcome. Has no fields, and is the default."""
 
     def next(self, attempt: int) -> float | None:
-        """See ``RetryPolicy``."""
+        """Return None, and 0 for attempt 0; raises ValueError for an ``attempt`` below zero."""
         _check_attempt(attempt)
         return 0 if attempt == 0 else None
 
@@ -79,7 +87,10 @@ class _Delays:
         return f"{type(self).__name__}({', '.join(given)})"
 
     def next(self, attempt: int) -> float | None:
-        """See ``RetryPolicy``."""
+        """Return the seconds to wait after failed ``attempt``, None after ``max_retries``.
+
+        Attempt 0, none so far, is 0 seconds. Raises ValueError for an ``attempt`` below zero.
+        """
         _check_attempt(attempt)
         if attempt == 0:
             return 0
@@ -109,13 +120,15 @@ class _Delays:
 class Constant(_Delays):
     """Try again after ``delay`` each time.
 
-    - ``delay``: seconds, 1 by default.
-    - ``max_retries``: how many times to try again after the first attempt; no end by default, other
-      than the deadline of the promise.
+    - ``delay``: seconds, an int or a float from 0; 1 by default.
+    - ``max_retries``: how many times to try again after the first attempt, an int from 0; no end by
+      default, other than the deadline of the promise.
     - ``jitter``: the part of each delay, from 0 to 1, that chance may take away; 0.1 by default.
-    - ``random``: what draws it, a number from 0 to 1.
+    - ``random``: what draws it, a function that returns a number from 0 to 1; ``random.random`` by
+      default.
 
-    Raises TypeError and ValueError with the name of the wrong field.
+    Raises TypeError and ValueError with the name of the wrong field, for an infinite ``delay``,
+    too.
     """
 
 
@@ -123,8 +136,9 @@ class Constant(_Delays):
 class Linear(_Delays):
     """Wait ``delay`` longer each time: 1, 2, 3 seconds by default.
 
-    ``max_delay`` is the longest wait in seconds; there is none by default. The rest as in
-    ``Constant``.
+    The wait after attempt n is ``delay * n`` seconds, and never longer than ``max_delay`` (seconds,
+    an int or a float from 0; infinity, no bound, by default). The rest as in ``Constant``, and what
+    is raised, too.
     """
 
     max_delay: float = math.inf
@@ -144,9 +158,9 @@ class Linear(_Delays):
 class Exponential(_Delays):
     """Wait ``factor`` times as long each time: 2, 4, 8, 16, 30, 30 seconds by default.
 
-    The wait after attempt n is ``delay * factor ** n``, and never longer than ``max_delay``
-    (seconds, 30 by default; infinity for no bound). ``factor`` is 2 by default. The rest as in
-    ``Constant``.
+    The wait after attempt n is ``delay * factor ** n`` seconds, and never longer than ``max_delay``
+    (seconds, an int or a float from 0, 30 by default; infinity for no bound). ``factor`` is an int
+    or a float above 0, 2 by default. The rest as in ``Constant``, and what is raised, too.
     """
 
     factor: float = 2

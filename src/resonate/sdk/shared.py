@@ -5,22 +5,21 @@ Rules:
   next use makes a new one.
 - A process that was forked has none of its parent's threads: there the first use makes a new
   client, under another pid.
-- When the program ends, connections are closed and leases released: the server acts at once.
+- What is not stopped is, when the program ends, or nobody can use it any more (``living``).
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import socket
 import threading
 import uuid
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from resonate.protocol.records import PromiseRecord
+from resonate.sdk import living
 from resonate.sdk.cancelling import cancel
 from resonate.sdk.client import Client
 from resonate.sdk.encoders import Encoder
@@ -31,7 +30,6 @@ from resonate.sdk.machine import Machine
 from resonate.sdk.registry import Registry
 from resonate.sdk.transport import Transport
 
-_EXIT_SECONDS = 0.0
 C = TypeVar("C", bound=Client)
 
 
@@ -84,7 +82,7 @@ class Shared:
         with self._lock:
             if self._client is None:
                 self._client = self._made(Client, self._connect, self.group, self._pid)
-                _at_exit(self)
+                living.keep(self._client, self)
             return self._client
 
     def _made(
@@ -162,21 +160,6 @@ class Shared:
         """Have the next use make a new client."""
         self._client = None
         self._pid = self._given_pid or _default_pid()
-
-
-_living: weakref.WeakSet[Shared] = weakref.WeakSet()
-
-
-def _at_exit(shared: Shared) -> None:
-    if not _living:
-        atexit.unregister(_leave)
-        atexit.register(_leave)
-    _living.add(shared)
-
-
-def _leave() -> None:
-    for shared in list(_living):
-        shared.stop(_EXIT_SECONDS)
 
 
 def _default_pid() -> str:

@@ -16,7 +16,12 @@ _RUNS_MAX = 1_000
 
 
 class Survived(Struct, Generic[T], frozen=True):
-    """What came of it: the ``result`` of every run, and the ``kills``, one of each run."""
+    """What came of it, when no run differed.
+
+    - ``result``: what the scenario returned undisturbed, and by ``same`` in every other run.
+    - ``kills``: where a worker died, a text for each other run, in order: before and after each
+      write. Empty when the scenario writes nothing.
+    """
 
     result: T
     kills: tuple[str, ...]
