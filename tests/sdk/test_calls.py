@@ -408,7 +408,7 @@ def test_a_call_is_logged_at_no_level_that_is_seen_by_default(worker, caplog):
 
 def test_parameters_may_have_any_name(make):
     local = make(Resonate.local())
-    names = {"id": 1, "func": 2, "name": 3, "self": 4, "args": 5, "cron": 6}
+    names = {"id": 1, "func": 2, "name": 3, "self": 4, "args": 5}
 
     @local.register
     def takes(ctx, **given):
@@ -434,11 +434,10 @@ def test_parameters_may_have_any_name(make):
     assert local.rpc("3", "takes", **names) == names
     assert local.begin_run("4", takes, **names).result(10) == names
     assert local.rpc("5", "body") == [names] * 5
-    assert local.schedule("s", "takes", "* * * * *", **names).id == "s"
 
 
 def test_parameters_of_an_async_call_may_have_any_name():
-    names = {"id": 1, "func": 2, "name": 3, "self": 4, "args": 5, "cron": 6}
+    names = {"id": 1, "func": 2, "name": 3, "self": 4, "args": 5}
 
     async def main():
         async with AsyncResonate.local() as local:
@@ -451,6 +450,5 @@ def test_parameters_of_an_async_call_may_have_any_name():
             assert await takes.rpc("1", **names) == names
             assert await local.run("2", takes, **names) == names
             assert await (await local.begin_rpc("3", "takes", **names)) == names
-            await local.schedule("s", "takes", "* * * * *", **names)
 
     asyncio.run(main())

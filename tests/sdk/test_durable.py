@@ -222,6 +222,80 @@ def test_wrong_options_are_refused_where_they_are_given(local, options, error):
     assert call(local, body) == "told"
 
 
+OTHERS = {
+    "run run": lambda ctx: (ctx.run(leaf, 1), ctx.run(leaf, 2)),
+    "run sleep": lambda ctx: (ctx.run(leaf, 1), ctx.sleep(0)),
+    "rpc sleep": lambda ctx: (ctx.rpc("leaf", 1), ctx.sleep(0)),
+    "rpc promise": lambda ctx: (ctx.rpc("leaf", 1), ctx.promise()),
+}
+
+
+@pytest.mark.parametrize("pair", OTHERS)
+def test_an_id_is_of_one_operation(local, pair):
+    def body(ctx):
+        for operation in OTHERS[pair](ctx):
+            try:
+                yield operation.options(id="own")
+            except ValueError as error:
+                return str(error)
+
+    local.register(leaf)
+    told = call(local, body)
+    assert told.startswith(
+        f"id 'own' is that of `{pair.split()[0]} leaf` already, in this function"
+    )
+
+
+def test_calls_to_workers_may_share_an_id(local):
+    def body(ctx):
+        first = yield ctx.begin_rpc("leaf", 1).options(id="own")
+        second = yield ctx.begin_rpc("leaf", 2).options(id="own")
+        return [(yield first), (yield second)]
+
+    local.register(leaf)
+    assert call(local, body) == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["run", "sleep"])
+def test_a_step_does_not_settle_what_is_somebody_elses(local, kind):
+    def body(ctx):
+        made = ctx.run(leaf, 1) if kind == "run" else ctx.sleep(0)
+        try:
+            yield made.options(id="theirs")
+        except ResonateStoreError as error:
+            return [error.code, "somebody else has a promise of that id" in str(error)]
+
+    theirs = local.options(target="nobody").begin_rpc("theirs", "nothing")
+    assert call(local, body) == [409, True]
+    assert not theirs.done()
+    assert local.promises.get("theirs").pending
+
+
+@flavours(
+    gen=lambda ctx: (yield ctx.promise()) and "over",
+    plain=lambda ctx: ctx.promise().result() and "over",
+)
+def test_a_promise_that_nobody_waits_for_holds_up_no_function(local, body):
+    assert call(local, body) == "over"
+    assert local.promises.get("id.1").pending
+
+
+def test_the_first_of_a_promise_and_a_sleep_ends_the_function(local):
+    async def answer(ctx):
+        return await (await ctx.promise())
+
+    async def timer(ctx):
+        await ctx.sleep(0.05)
+        return "late"
+
+    async def body(ctx):
+        tasks = [asyncio.ensure_future(each(ctx)) for each in (answer, timer)]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return [each.result() for each in done]
+
+    assert call(local, body) == ["late"]
+
+
 # --- sleeping and waiting -------------------------------------------------------------------------
 
 
@@ -1172,6 +1246,9 @@ def test_arguments_are_checked_where_the_function_is_known(local):
     def body(ctx):
         with pytest.raises(ArgumentsError, match=r"takes_one.*missing"):
             ctx.rpc(takes_one)
+        for wrong in (lambda: ctx.run(takes_one), lambda: ctx.begin_run(leaf, 1, 2)):
+            with pytest.raises(ArgumentsError, match="missing|too many"):
+                wrong()
         return (yield ctx.rpc(takes_one, 1))
 
     with pytest.raises(ArgumentsError, match="too many"):

@@ -103,7 +103,11 @@ OURS = [
     (ResonateStoreError("text", 503), "text"),
     (ResonateCanceledError("p/1"), "promise p/1 was canceled"),
     (ResonateTimedoutError("p", 1.5), "promise p was not settled before its deadline 1.500"),
-    (NotStartedError("p", 1.5), "no worker started with promise p before its deadline 1.500"),
+    (NotStartedError("p", 1.5), "no worker started with promise p, before its deadline 1.500"),
+    (
+        NotStartedError("p", 1.5, "f version 2"),
+        "no worker started with promise p, a call of f version 2, before its deadline 1.500",
+    ),
     (ResonateShutdownError("text"), "text"),
     (FunctionNotFoundError("f"), "function f not found in registry"),
     (FunctionNotFoundError("f", 2), "function f version 2 not found in registry"),

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from resonate import AsyncResonate, Resonate
+from resonate.encoders import Compression
 from resonate.errors import ResonateTimedoutError
 from resonate.retry_policies import Constant, Exponential, Linear, Never
 from resonate.sdk.options import Options, address_of, address_of_group, deadline, quoted
@@ -329,6 +330,46 @@ def test_pids_are_unique_unless_given():
     assert Resonate.local(pid="mine").pid == "mine"
     assert len({Resonate.local().pid for _ in range(100)}) == 100
     assert Resonate.local(group="g").group == "g"
+
+
+NOT_HEEDED = {
+    "run": {"target": "g", "version": 2},
+    "rpc": {"non_retryable_exceptions": (ValueError,)},
+    "detached": {"non_retryable_exceptions": (ValueError,)},
+    "sleep": {
+        "timeout": 5,
+        "target": "g",
+        "version": 2,
+        "retry_policy": Never(),
+        "encoder": Compression(),
+    },
+    "promise": {"target": "g", "version": 2, "retry_policy": Never()},
+}
+
+
+@pytest.mark.parametrize("kind", NOT_HEEDED)
+def test_an_operation_refuses_options_that_it_would_not_heed(make, kind):
+    local = make(Resonate.local())
+
+    def body(ctx):
+        makers = {
+            "run": lambda: ctx.run(body),
+            "rpc": lambda: ctx.rpc("f"),
+            "detached": lambda: ctx.detached("f"),
+            "sleep": lambda: ctx.sleep(0),
+            "promise": ctx.promise,
+        }
+        told = []
+        for name, value in NOT_HEEDED[kind].items():
+            try:
+                makers[kind]().options(**{name: value})
+            except TypeError as error:
+                told.append(str(error).partition(":")[0])
+        return told
+
+    local.register(body)
+    told = local.run("id", "body")
+    assert told == [f"{kind} takes no {name}" for name in NOT_HEEDED[kind]]
 
 
 # --- waiting for results ------------------------------------------------------------------------

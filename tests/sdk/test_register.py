@@ -65,8 +65,10 @@ def test_the_same_name_and_version_twice_is_refused(local):
 def test_the_same_function_twice_is_refused_under_any_name(local):
     registered = local.register(f, name="first")
     for again in (f, registered):
-        with pytest.raises(ValueError, match=r"^function second already registered$"):
+        with pytest.raises(ValueError, match=r"^function second already registered\b") as caught:
             local.register(again, name="second", version=2)
+        assert str(caught.value) == "function second already registered"
+        assert caught.value.__notes__ == ["It is registered as first, version 1."]
 
 
 def test_a_name_may_have_several_versions_and_zero_means_the_highest(local):

@@ -12,7 +12,8 @@ from datetime import timedelta
 
 import pytest
 
-from resonate import retry_policies
+from resonate import Resonate, retry_policies
+from resonate.errors import RemoteError
 from resonate.retry_policies import Constant, Exponential, Linear, Never, RetryPolicy
 from resonate.sdk.retries import check_non_retryable, check_policy, delay_after, resolve
 
@@ -343,3 +344,24 @@ def test_a_policy_that_fails_or_answers_nonsense_stops_and_is_logged(answer, cap
     (record,) = caplog.records
     assert record.getMessage() == "a retry policy failed: the function is not tried again"
     assert record.exc_info
+
+
+def test_the_class_of_an_error_that_a_step_raised_stops_the_function(make):
+    local = make(Resonate.local())
+    attempts = []
+
+    def charge(ctx):
+        raise Declined("no")
+
+    @local.register(retry_policy=Constant(0.01), non_retryable_exceptions=(Declined,))
+    def buy(ctx):
+        attempts.append(ctx.info.attempt)
+        yield ctx.run(charge)
+
+    with pytest.raises(RemoteError, match="Declined: no"):
+        buy.run("id")
+    assert attempts == [1]
+
+
+class Declined(Exception):
+    """Not registered by ``register_exception``."""

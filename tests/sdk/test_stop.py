@@ -66,7 +66,7 @@ def test_a_with_block_ends_with_stop(error):
         assert resonate.rpc("id", "work") == "worked"
         if error is not None:
             raise error
-    assert threads() == []
+    until(lambda: threads() == [])
 
 
 @pytest.mark.parametrize("kind", ["def", "async def", "both"])

@@ -360,16 +360,15 @@ class AsyncResonate(Base[AsyncShared]):
         id: str,
         func: Callable[Concatenate[Any, P], Any],
         cron: str,
-        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AsyncSchedule: ...
     @overload
     async def schedule(
-        self, id: str, func: str, cron: str, /, *args: Any, **kwargs: Any
+        self, id: str, func: str, cron: str, *args: Any, **kwargs: Any
     ) -> AsyncSchedule: ...
     async def schedule(
-        self, id: str, func: Callable[..., Any] | str, cron: str, /, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, cron: str, *args: Any, **kwargs: Any
     ) -> AsyncSchedule:
         """Call a function on the target group at every occurrence of ``cron``, in UTC.
 

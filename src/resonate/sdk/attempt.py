@@ -30,7 +30,7 @@ from resonate.sdk.lanes import Lane
 from resonate.sdk.options import patience
 from resonate.sdk.pool import in_async_function, tell
 from resonate.sdk.processes import NoProcessError
-from resonate.sdk.steps import After, Call, Step
+from resonate.sdk.steps import After, Call, Plan, Step
 from resonate.sdk.waiter import Unwound, Waiter
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Attempt:
         self.number = number
         self.call = self._called(frame.call)
         self.children: dict[str, Step] = {}
+        self._asked: dict[str, str] = {}  # labels of operations by the ids of their promises
         self.waiters: dict[Waiter, None] = {}
         self.timed_out = False  # a wait: a replay would not know, and find the step settled
         self.thread: int | None = None  # that runs the body, if it is not on the loop
@@ -182,6 +183,7 @@ class Attempt:
                     break
                 step_id = f"{operation.id}~{number}"
             plan = operation.plan()
+            self._check_id(step_id, plan)
             call = None if self.span is None else self.span.call(step_id, plan)
             step = self.workflow.begin(self.frame, step_id, plan)
             if self.span is not None and call is not None:
@@ -191,6 +193,19 @@ class Attempt:
             self.journal.begun(step)
             self.rest_if_waiting()
             return step
+
+    def _check_id(self, step_id: str, plan: Plan) -> None:
+        """Raise ValueError for an id that another operation of this attempt has.
+
+        Calls to workers may share one, if they are the same: that is what an id is for.
+        """
+        other = self._asked.get(step_id)
+        self._asked[step_id] = plan.label
+        if other is not None and (plan.call is not None or other != plan.label):
+            raise ValueError(
+                f"id {step_id!r} is that of `{other}` already, in this function:"
+                f" give `{plan.label}` another"
+            )
 
     # --- waiting ----------------------------------------------------------------------------------
 
@@ -317,7 +332,8 @@ class Attempt:
             self._discard()
 
     def _discard(self) -> None:
-        if isinstance(self.gone, LeaseLostError) and self.frame.parent is None:
+        lost = isinstance(self.gone, LeaseLostError) and not self.workflow.given_back
+        if lost and self.frame.parent is None:
             self.workflow.host.discarded(self.frame.id)
 
     def run_coroutine(self, begun: Awaitable[Any] | None = None) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from resonate.protocol.limits import BODY_BYTES_MAX
 from resonate.protocol.records import EMPTY, PromiseRecord, Value
+from resonate.protocol.validation import FUNC, VERSION
 from resonate.sdk import failures, restoring, values
 from resonate.sdk.encoders import Encoder, apply, undo
 from resonate.sdk.errors import (
@@ -141,10 +142,15 @@ def outcome(
             raise ResonateCanceledError(promise.id)
         case "rejected_timedout":
             if promise.value.headers == NEVER_STARTED:
-                raise NotStartedError(promise.id, promise.timeout_at / 1000)
+                raise NotStartedError(promise.id, promise.timeout_at / 1000, _called(promise.tags))
             raise ResonateTimedoutError(promise.id, promise.timeout_at / 1000)
         case _:
             raise AssertionError(f"promise {promise.id} is not settled")
+
+
+def _called(tags: dict[str, str]) -> str | None:
+    name, version = tags.get(FUNC), tags.get(VERSION)
+    return f"{name} version {version}" if name is not None and version is not None else name
 
 
 def _json(value: Any, where: str) -> bytes:

@@ -20,6 +20,7 @@ from resonate.sdk.function import Registrable
 from resonate.sdk.logger import Logger
 from resonate.sdk.operations import Operation, OperationOptions, Promise, Ready, Request
 from resonate.sdk.replayed import Random, Time, next_uuid
+from resonate.sdk.signatures import check_arguments
 
 if TYPE_CHECKING:
     from resonate.sdk.attempt import Attempt
@@ -366,6 +367,7 @@ class Context:
         if not callable(func):
             raise TypeError(f"func must be `Callable`, got {type(func).__name__}")
         attempt = self._running()
+        check_arguments(func, args, kwargs)
         name = getattr(func, "__qualname__", type(func).__name__)
         request = Request("run", name, func, 1, args, kwargs, handle=handle, typed_by=func)
         return Operation(attempt, attempt.next_id(), request, _NONE)

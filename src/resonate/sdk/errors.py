@@ -85,13 +85,22 @@ class ResonateTimedoutError(ResonateError):
 class NotStartedError(ResonateTimedoutError):
     """The deadline passed before any worker had started with it, so nothing was done.
 
+    ``function`` is the name of what was called, with the version unless that is 1; None where the
+    call does not tell.
+
     What to do: see whether workers of the target group are up and know the function, and whether
     they keep up. Calling again, with another id, repeats nothing.
     """
 
+    def __init__(self, promise_id: str, timeout: float, function: str | None = None) -> None:
+        super().__init__(promise_id, timeout)
+        self.args = (promise_id, timeout, function)
+        self.function = function
+
     def __str__(self) -> str:
+        called = f", a call of {self.function}" if self.function else ""
         return (
-            f"no worker started with promise {self.promise_id} before its deadline"
+            f"no worker started with promise {self.promise_id}{called}, before its deadline"
             f" {self.timeout:.3f}"
         )
 

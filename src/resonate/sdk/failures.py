@@ -159,7 +159,8 @@ def _trace(error: BaseException, twin: BaseException | None, depth: int) -> str:
     length = _INNER_TRACEBACK_MAX if depth else _TRACEBACK_MAX
     try:
         remote = twin or error
-        lines = [f"{remote.traceback}\n"] if isinstance(remote, RemoteError) else []
+        told = remote.traceback if isinstance(remote, RemoteError) else None
+        lines = [f"{told}\n"] if told is not None else []
         if lines and error.__traceback__ is not None:
             lines.append("\nIt came here through:\n\n")
         chain = depth == 0 and not lines

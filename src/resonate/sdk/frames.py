@@ -1,7 +1,8 @@
 """Frames: one function being executed durably, through retries, suspensions and replays.
 
 Rules:
-- A function ends when its attached children have.
+- A function ends when its attached children have: what it has called, here or elsewhere, and asked
+  the server to wait for. A promise for somebody outside holds nobody up who does not wait for it.
 - Ids are given out in the order in which operations are made, anew in every attempt: recorded
   results answer at once. What failed in an earlier attempt is made again under a name of its own.
 - A failed attempt is recorded by a timer, for which the function waits as for anything else: no
@@ -145,7 +146,7 @@ class Frame:
                 return
             attempt.closed = True
             attempt.journal.end()
-            left = {step.id: step for step in attempt.children.values() if not step.settled}
+            left = {step.id: step for step in attempt.children.values() if step.holds}
 
             def ended(step: Step) -> After | None:
                 left.pop(step.id, None)

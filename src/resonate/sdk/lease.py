@@ -128,9 +128,16 @@ class Lease:
         if status == 200:
             done(_record(data))
         else:
-            now = int(self._host.machine.time() * 1000)
-            done(_refusal(action, status, str(data), now))
+            tags = (action.data.tags or {}) if isinstance(action, rq.FenceCreate) else {}
+            done(self.refusal(action.data.id, tags, f"{status} {data}", status))
         self._workflow.check()
+
+    def refusal(self, step_id: str, tags: dict[str, str], reason: str, code: int) -> PromiseRecord:
+        """Return a record that stands for a step which the server never takes."""
+        error = ResonateStoreError(f"the server refused step {step_id}: {reason}", code)
+        now = int(self._host.machine.time() * 1000)
+        value = codec.encode_error(error)
+        return PromiseRecord(step_id, "rejected", Value(), value, tags, now, now, now)
 
     def _refused(self, status: int, text: Any) -> None:
         if status in _LOST:
@@ -268,14 +275,3 @@ def _record(data: Any) -> PromiseRecord:
         return msgspec.convert(data["promise"], PromiseRecord)
     record: PromiseRecord = data.promise
     return record
-
-
-def _refusal(
-    action: rq.FenceCreate | rq.FenceSettle, status: int, text: str, now: int
-) -> PromiseRecord:
-    """Return a record that stands for a step which the server never takes."""
-    error = ResonateStoreError(f"the server refused step {action.data.id}: {status} {text}", status)
-    tags = (action.data.tags or {}) if isinstance(action, rq.FenceCreate) else {}
-    return PromiseRecord(
-        action.data.id, "rejected", Value(), codec.encode_error(error), tags, now, now, now
-    )

@@ -207,6 +207,7 @@ class Operation(Generic[T]):
             encoder=encoder,
             non_retryable_exceptions=non_retryable_exceptions,
         )
+        _check_kind_takes(self._request.kind, given)
         if self._request.kind in ("rpc", "detached"):
             check_travels(retry_policy)
         if self._step is not None:
@@ -358,6 +359,23 @@ class Operation(Generic[T]):
         if self._request.kind == "detached":
             return at
         return min(at, self._attempt.frame.timeout_at)
+
+
+_COMMON = ("id", "tags")
+_TAKES = {
+    "run": (*_COMMON, "timeout", "retry_policy", "encoder", "non_retryable_exceptions"),
+    "rpc": (*_COMMON, "timeout", "target", "version", "retry_policy", "encoder"),
+    "detached": (*_COMMON, "timeout", "target", "version", "retry_policy", "encoder"),
+    "promise": (*_COMMON, "timeout", "encoder"),
+    "sleep": _COMMON,
+}
+
+
+def _check_kind_takes(kind: str, given: dict[str, Any]) -> None:
+    """Raise TypeError for an option that this operation would not heed."""
+    for name in given:
+        if name not in _TAKES[kind]:
+            raise TypeError(f"{kind} takes no {name}: its options are {', '.join(_TAKES[kind])}")
 
 
 class Ready(Generic[T]):

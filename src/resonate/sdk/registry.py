@@ -73,8 +73,13 @@ class Registry:
         policy = None if retry_policy is None else resolve(retry_policy, func)
         with self._lock:
             versions = self._names.setdefault(name, {})
-            if version in versions or func in self._functions:
+            if version in versions:
                 raise ValueError(f"function {name} already registered")
+            if func in self._functions:
+                known = self._functions[func]
+                error = ValueError(f"function {name} already registered")
+                error.add_note(f"It is registered as {known.name}, version {known.version}.")
+                raise error
             process = executor == "process"
             entry = Registered(name, version, func, policy, non_retryable, process)
             versions[version] = self._functions[func] = entry

@@ -343,14 +343,13 @@ class Resonate(Base[Shared]):
         id: str,
         func: Callable[Concatenate[Any, P], Any],
         cron: str,
-        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Schedule: ...
     @overload
-    def schedule(self, id: str, func: str, cron: str, /, *args: Any, **kwargs: Any) -> Schedule: ...
+    def schedule(self, id: str, func: str, cron: str, *args: Any, **kwargs: Any) -> Schedule: ...
     def schedule(
-        self, id: str, func: Callable[..., Any] | str, cron: str, /, *args: Any, **kwargs: Any
+        self, id: str, func: Callable[..., Any] | str, cron: str, *args: Any, **kwargs: Any
     ) -> Schedule:
         """Call a function on the target group at every occurrence of ``cron``, in UTC.
 

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from resonate.sdk.errors import RemoteError
+
 # Executions that failed by one cause fail at one moment, and without jitter they come back at one
 # moment, again and again. A tenth is enough to spread them (3 s of 30), and so little that the
 # delay which somebody wrote is still about what he gets.
@@ -254,19 +256,29 @@ def delay_after(
 
     ``attempt`` is the number of the attempt that raised ``error``, from 1. ``now`` and ``deadline``
     are seconds since the epoch; an attempt that could only begin at the deadline or later is not
-    made. ``non_retryable`` classes stop, subclasses of them too, and so does every exception that
-    is no Exception: those end the process or the task, and say nothing of the work.
+    made. ``non_retryable`` classes stop, subclasses of them too, and so does a RemoteError of just
+    such a class, and every exception that is no Exception: those end the process or the task, and
+    say nothing of the work.
 
     A policy that raises, or answers what is no number of seconds, stops, too, and is logged: the
     outcome is then the function's own error.
     """
     assert attempt >= 1, "an attempt has been made"
-    if not isinstance(error, Exception) or isinstance(error, non_retryable):
+    if not isinstance(error, Exception) or _is_one_of(error, non_retryable):
         return None
     delay = _asked(policy, attempt)
     if delay is None or now + delay >= deadline:
         return None
     return delay
+
+
+def _is_one_of(error: Exception, classes: tuple[type[BaseException], ...]) -> bool:
+    """Tell whether an exception is of one of these classes, here or where it was raised."""
+    if isinstance(error, classes):
+        return True
+    return isinstance(error, RemoteError) and any(
+        (error.type, error.module) == (each.__qualname__, each.__module__) for each in classes
+    )
 
 
 def _asked(policy: RetryPolicy, attempt: int) -> float | None:

@@ -49,6 +49,11 @@ class Plan(Struct, frozen=True):
         """Return what is recorded of the step, and compared when it is asked for again."""
         return f"{self.kind} {self.name}" if self.name else self.kind
 
+    @property
+    def own(self) -> bool:
+        """Tell whether nobody else may have made the promise."""
+        return self.kind in ("run", "sleep", RETRY)
+
 
 class Call(Struct, frozen=True):
     """A function of this process with its arguments, and how it is tried again.
@@ -96,6 +101,11 @@ class Step:
     def settled(self) -> bool:
         """Tell whether it has ended."""
         return self.record is not None and self.record.state != "pending"
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the function that made it does not end before it has."""
+        return not self.settled and self.plan.kind != "promise"
 
     @property
     def abandoned(self) -> bool:

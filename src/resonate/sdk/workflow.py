@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from resonate.sdk.frames import Frame
     from resonate.sdk.waiter import Waiter
 
+_TAKEN = "somebody else has a promise of that id, and only calls to workers may share one"
 _OPTIMISM_MS = 5_000  # a deadline nearer than that may decide against us
 Told = Callable[[list[Answer]], None]
 log = logging.getLogger("resonate.worker")
@@ -62,7 +63,7 @@ log = logging.getLogger("resonate.worker")
 class Workflow:
     """The steps of one task.
 
-    - ``over``: nothing that is done here counts any more.
+    - ``over``: nothing that is done here counts any more. ``given_back``: because it was, by us.
     - ``awaited`` are the steps that somebody waits for, ``running`` those whose function is here.
     - ``patient`` are threads that wait, and are let go when the task is suspended, or when all its
       threads wait and jobs need one.
@@ -74,6 +75,7 @@ class Workflow:
         self.promise = execution.promise
         self.lock = threading.RLock()
         self.over = False
+        self.given_back = False
         self.lease = Lease(self, execution, host)
         self.jobs = Jobs(self.lock, host.run, host.run_async, self._idle)
         self.patient: dict[Waiter, None] = {}
@@ -170,6 +172,8 @@ class Workflow:
             self._compare(step.id, record.tags.get(STEP), step.plan)
         except DivergenceError:
             return  # the task goes back
+        if step.plan.own and record.tags.get(PARENT) != step.plan.tags[PARENT]:
+            record = self.lease.refusal(step.id, step.plan.tags, _TAKEN, 409)
         step.old = step.old or record.tags.get(LEASE) != lease
         frame.sort_out()
         with self.lock:
@@ -393,6 +397,7 @@ class Workflow:
             if self.over:
                 return
             log.log(level, "giving %s back: %s", self.id, reason)
+            self.given_back = True
             execution = self.execution
         self.host.released(execution)
         self.lose()
