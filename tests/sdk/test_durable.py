@@ -906,11 +906,75 @@ def test_code_that_leaves_a_recorded_step_out_is_noticed(remote, group, monkeypa
     if kind == "settled":
         worker.promises.resolve(recorded)
     worker.promises.resolve(f"{group}-human")
-    text = f"ended without asking for the recorded step {recorded}"
+    text = f"returned without asking for step {recorded}, which is recorded as `r"
     until(lambda: any(text in each for each in caplog.messages))
     whole.append(True)
     if kind == "remote":
         worker.promises.resolve(recorded)
+    assert handle.result(20) == "ended"
+
+
+@pytest.mark.parametrize(("old", "new"), [("", "own"), ("own", ""), ("own", "other")])
+def test_an_id_that_was_changed_is_noticed_before_anything_runs(
+    remote, group, monkeypatch, caplog, old, new
+):
+    monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
+    ids, ran = [old], []
+
+    def step(ctx):
+        ran.append(ctx.id)
+
+    def body(ctx):
+        promise = yield ctx.promise(id=f"{group}-human")
+        operation = ctx.run(step)
+        yield operation.options(id=f"{group}-{ids[-1]}") if ids[-1] else operation
+        yield promise
+        return "ended"
+
+    worker = remote()
+    worker.register(body, name="body")
+    worker.start()
+    handle = worker.begin_rpc(group, "body")
+    until(lambda: ran)
+    until(lambda: not worker._shared.client._worker._held)
+    ids.append(new)
+    worker.promises.resolve(f"{group}-human")
+    names = [f"{group}-{each}" if each else f"{group}.2" for each in (old, new)]
+    text = f"with id {names[0]}`, and the code asks for `run "
+    until(lambda: any(text in each and f"with id {names[1]}`" in each for each in caplog.messages))
+    ids.append(old)
+    assert handle.result(20) == "ended"
+    assert ran == names[:1]
+
+
+def test_code_that_leaves_a_step_of_its_second_attempt_out_is_noticed(
+    remote, group, monkeypatch, caplog
+):
+    monkeypatch.setattr("resonate.sdk.suspensions.SUSPENSIONS_MAX", 0)
+    whole = [True]
+
+    def body(ctx):
+        yield ctx.run(leaf, 0)
+        if ctx.info.attempt == 1:
+            yield ctx.run(leaf, 1)
+            raise ValueError("once")
+        promise = yield ctx.promise(id=f"{group}-human")
+        if whole[-1]:
+            yield ctx.run(leaf, 2)
+        yield promise
+        return "ended"
+
+    worker = remote()
+    worker.register(body, name="body", retry_policy=Constant(delay=0.01, jitter=0))
+    worker.start()
+    handle = worker.begin_rpc(group, "body")
+    until(lambda: list(worker.promises.search_all(id_prefix=f"{group}.3")))
+    until(lambda: not worker._shared.client._worker._held)
+    whole.append(False)
+    worker.promises.resolve(f"{group}-human")
+    text = f"returned without asking for step {group}.3, which is recorded as `run leaf`"
+    until(lambda: any(text in each for each in caplog.messages))
+    whole.append(True)
     assert handle.result(20) == "ended"
 
 
@@ -1247,7 +1311,7 @@ def test_arguments_are_checked_where_the_function_is_known(local):
         with pytest.raises(ArgumentsError, match=r"takes_one.*missing"):
             ctx.rpc(takes_one)
         for wrong in (lambda: ctx.run(takes_one), lambda: ctx.begin_run(leaf, 1, 2)):
-            with pytest.raises(ArgumentsError, match="missing|too many"):
+            with pytest.raises(ArgumentsError, match=r"missing|too many"):
                 wrong()
         return (yield ctx.rpc(takes_one, 1))
 

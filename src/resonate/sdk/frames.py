@@ -221,10 +221,10 @@ class Frame:
             attempt.finish()
             self._over = True
             self.workflow.rise()  # until how it ended is written
-        left = self.workflow.unasked(self.id)
-        if left is not None and self._number == 1:
-            self.workflow.give_back_for(self.id, left)
+        left = self.workflow.unasked(self.id, self._number)
+        if left is not None:
+            self.workflow.give_back_for(self.id, ended, left)
         elif self._step is not None:
             self.workflow.settle_local(self._step, ended)
         else:
-            self.workflow.ended(ended, whole=self._number == 1)
+            self.workflow.ended(ended, self._number)

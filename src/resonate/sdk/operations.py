@@ -22,7 +22,7 @@ from resonate.sdk.options import YEAR_SECONDS, checked_options, deadline
 from resonate.sdk.retries import resolve
 from resonate.sdk.retry_tags import check_travels, policy_tag
 from resonate.sdk.signatures import return_type
-from resonate.sdk.steps import DETACHED, STEP, Call, Plan, Step, local_tags
+from resonate.sdk.steps import ATTEMPT, DETACHED, PLACE, STEP, Call, Plan, Step, local_tags
 from resonate.sdk.tags import call_tags, tree_tags
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class Operation(Generic[T]):
         timeout_at = self._deadline()
         origin, frame = self._origin(), self._attempt.frame
         label = f"{request.kind} {request.name}" if request.name else request.kind
-        own = options.tags or {}
+        own = {**(options.tags or {}), **self._place()}
         if request.kind in ("rpc", "detached"):
             group = self._attempt.workflow.host.group
             version = options.version or request.version
@@ -322,6 +322,12 @@ class Operation(Generic[T]):
             return Plan("promise", "", self._data(), own | tags, timeout_at)
         call = None if request.func is None else self._call(request.func)
         return Plan(request.kind, request.name, EMPTY, own | tags, timeout_at, call)
+
+    def _place(self) -> dict[str, str]:
+        """Return what tells a replay which step it is."""
+        attempt = self._attempt.number
+        tags = {} if self._options.id is None else {PLACE: self._number}
+        return tags if attempt == 1 else {**tags, ATTEMPT: str(attempt)}
 
     def _data(self) -> Value:
         return codec.encode(self._request.data, "data", encoder=self._encoder, limit=codec.LIMIT)

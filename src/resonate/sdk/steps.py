@@ -18,6 +18,8 @@ from resonate.sdk.tags import SCOPE, tree_tags
 STEP = "resonate:step"  # what the code asked for; a replay that asks for something else is noticed
 DETACHED = "resonate:detached"
 LEASE = "resonate:lease"  # the version of the task under which the step was made
+PLACE = "resonate:place"  # of a step with an id of its own: the id that it would have had
+ATTEMPT = "resonate:attempt"  # of its function, in which it was made; there is none in the first
 RETRY = "retry"
 After = Callable[[], object]  # what a watcher wants done without the lock
 Watcher = Callable[[], After | None]

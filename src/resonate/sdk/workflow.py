@@ -81,6 +81,7 @@ class Workflow:
         self.patient: dict[Waiter, None] = {}
         self._steps: dict[str, Step] = {}
         self._known = {record.id: record for record in preload}
+        self._places = divergence.Places(self._known.values())
         self._frames: dict[str, Frame] = {}
         self.awaited: dict[str, Step] = {}
         self.running: dict[str, Step] = {}
@@ -108,6 +109,7 @@ class Workflow:
                 self._compare(step_id, step.plan.label, plan)
                 step.old = True
                 return step
+            self._stop_for(self._places.divergence(self.id, step_id, plan))
             step = self._steps[step_id] = Step(step_id, plan)
             record = self._known.pop(step_id, None)
             if record is None:
@@ -144,10 +146,10 @@ class Workflow:
                 if step.plan.attached and not step.settled and (here or step.plan.call is None)
             ]
 
-    def unasked(self, function: str) -> str | None:
+    def unasked(self, function: str, attempt: int) -> PromiseRecord | None:
         """Return a recorded step that the function of that id has not asked for, or None."""
         with self.lock:
-            return divergence.unasked(function, self._known.values())
+            return divergence.unasked(function, attempt, self._known.values())
 
     def learn(self, records: Iterable[PromiseRecord]) -> list[After]:
         """Take over what the server tells; with the lock held."""
@@ -156,13 +158,16 @@ class Workflow:
             step = self._steps.get(record.id)
             if step is None:
                 self._known.setdefault(record.id, record)
+                self._places.add(record)
             elif not step.settled and record.state != "pending":
                 after += self._settle(step, record)
         return after
 
     def _compare(self, step_id: str, recorded: str | None, plan: Plan) -> None:
         """Stop if the code does not match what is recorded; raises DivergenceError then."""
-        error = divergence.divergence(self.id, step_id, recorded, plan)
+        self._stop_for(divergence.divergence(self.id, step_id, recorded, plan))
+
+    def _stop_for(self, error: DivergenceError | None) -> None:
         if error is not None:
             self.give_back(str(error), logging.ERROR)
             raise error
@@ -402,9 +407,9 @@ class Workflow:
         self.host.released(execution)
         self.lose()
 
-    def give_back_for(self, function: str, step_id: str) -> None:
+    def give_back_for(self, function: str, ended: Ended, left: PromiseRecord) -> None:
         """Stop: a function has ended without a step that is recorded."""
-        self.give_back(divergence.text(function, step_id), logging.ERROR)
+        self.give_back(divergence.text(function, ended[0], left), logging.ERROR)
 
     def _idle(self) -> None:
         """Nothing runs: what was lost leaves its slot."""
@@ -422,14 +427,14 @@ class Workflow:
         """Tell whether the function that the task is for has ended."""
         return self._outcome is not None
 
-    def ended(self, outcome: Ended, *, whole: bool) -> None:
+    def ended(self, outcome: Ended, attempt: int) -> None:
         """The function that the task is for has ended; all that it wrote is still to arrive.
 
-        ``whole``: it asked for everything that is recorded, which is made sure of after a replay.
+        It has to have asked for everything that is recorded of its attempt, if it was replayed.
         """
-        if whole and self._replayed:
+        if self._replayed:
             searches = divergence.searches(self.host.head, self.id)
-            self.host.put(Item(searches, functools.partial(self._looked, outcome), None))
+            self.host.put(Item(searches, functools.partial(self._looked, outcome, attempt), None))
         else:
             self._take_outcome(outcome)
 
@@ -439,11 +444,11 @@ class Workflow:
             self._outcome = outcome
         self.check()
 
-    def _looked(self, outcome: Ended, item: Item) -> None:
+    def _looked(self, outcome: Ended, attempt: int, item: Item) -> None:
         with self.lock:
-            left = divergence.left_out(self.id, self._steps, item)
+            left = divergence.left_out(self.id, attempt, self._steps, item)
         if left is not None:
-            self.give_back_for(self.id, left)
+            self.give_back_for(self.id, outcome, left)
         else:
             self._take_outcome(outcome)
 
