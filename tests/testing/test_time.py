@@ -249,3 +249,49 @@ def test_a_loop_that_only_looks_at_the_time_is_noticed(harness):
     harness.register(polls)
     with pytest.raises(StuckError, match="polls"):
         harness.run("p", polls)
+
+
+# --- going on for long ----------------------------------------------------------------------------
+
+
+async def ticks(ctx, number):
+    for _ in range(number):
+        await asyncio.sleep(1)
+    return number
+
+
+def test_timers_of_a_function_may_go_on_for_long():
+    with Harness() as harness:
+        harness.register(ticks)
+        assert harness.run("id", ticks, 2_000) == 2_000
+
+
+def test_a_function_that_looks_now_and_then_sees_that_a_call_has_ended():
+    async def watches(ctx):
+        promise = await ctx.begin_rpc("sleeps")
+        looks = 0
+        while not promise.done():
+            looks += 1
+            await asyncio.sleep(60)
+        return [looks, await promise]
+
+    def sleeps(ctx):
+        yield ctx.sleep(10 * 3600)
+        return "slept"
+
+    with Harness() as harness:
+        harness.register(watches)
+        harness.register(sleeps)
+        looks, value = harness.run("id", watches)
+        assert value == "slept"
+        assert 600 <= looks <= 602
+
+
+def test_what_goes_on_without_end_is_stuck_when_the_patience_ends():
+    def never(ctx):
+        raise OSError("again")
+
+    with Harness(patience=0.5) as harness:
+        harness.register(never, retry_policy=Constant(delay=1, jitter=0))
+        with pytest.raises(StuckError, match=r"for 0.5 real seconds time was moved, by .* so far"):
+            harness.run("id", never)

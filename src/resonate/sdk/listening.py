@@ -1,7 +1,7 @@
 """Listening: what a workflow hears of besides the news that a new lease brings.
 
 Rules:
-- What it awaits, while something else in it runs on and the lease is kept.
+- What it awaits, or asked about, while something else in it runs on and the lease is kept.
 - The steps whose functions run here, when they take long or have a deadline of their own: somebody
   may cancel one, or its deadline pass. What is short is not worth a request.
 - The end of its own promise, while it is suspended and functions may go on: coroutines do, with
@@ -45,7 +45,9 @@ class Listening:
     def to_steps(self) -> None:
         """Hear of steps, unless that has become needless in a moment."""
         workflow = self._workflow
-        if not workflow.lease.held or not (workflow.awaited or workflow.running):
+        if not workflow.lease.held:
+            return
+        if not (workflow.awaited or workflow.running or workflow.watched):
             return
         if not self._soon:
             self._soon = True
@@ -64,8 +66,8 @@ class Listening:
         with workflow.lock:
             self._soon = False
             own = [each for each in workflow.running.values() if self._has_deadline(each)]
-            others = [each for each in workflow.awaited.values() if each.plan.call is None]
-            self._listen([*own, *others])
+            others = [*workflow.awaited.values(), *workflow.watched.values()]
+            self._listen([*own, *(each for each in others if each.plan.call is None)])
 
     def _listen_later(self, known: frozenset[str]) -> None:
         workflow = self._workflow

@@ -92,6 +92,8 @@ class Promise(Generic[T]):
         May differ in a replay, so it must not decide what the function asks for next. Raises
         nothing.
         """
+        if not self._step.settled:
+            self._attempt.workflow.wonder(self._step)
         return self._step.settled
 
     def result(self, timeout: float | None = None) -> T:

@@ -64,7 +64,8 @@ class Workflow:
     """The steps of one task.
 
     - ``over``: nothing that is done here counts any more. ``given_back``: because it was, by us.
-    - ``awaited`` are the steps that somebody waits for, ``running`` those whose function is here.
+    - ``awaited`` are the steps that somebody waits for, ``running`` those whose function is here,
+      ``watched`` those of which somebody asked whether they are done.
     - ``patient`` are threads that wait, and are let go when the task is suspended, or when all its
       threads wait and jobs need one.
     """
@@ -85,6 +86,7 @@ class Workflow:
         self._frames: dict[str, Frame] = {}
         self.awaited: dict[str, Step] = {}
         self.running: dict[str, Step] = {}
+        self.watched: dict[str, Step] = {}
         self._asking: dict[str, None] = {}  # steps that ended, about which the server is asked more
         self._active = 0
         self._outcome: Ended | None = None
@@ -282,6 +284,7 @@ class Workflow:
         after: list[After] = []
         if step.settled:
             self.awaited.pop(step.id, None)
+            self.watched.pop(step.id, None)
             after = self._break_off(step.id)
         return [*after, *(act for watch in watchers if (act := watch()) is not None)]
 
@@ -333,6 +336,13 @@ class Workflow:
             if not step.settled:
                 self.awaited[step.id] = step
             return True
+
+    def wonder(self, step: Step) -> None:
+        """Hear of a step, while something runs on here, though nobody waits for it."""
+        with self.lock:
+            if not step.settled and not self.over:
+                self.watched[step.id] = step
+                self._listening.to_steps()
 
     @property
     def busy(self) -> bool:

@@ -106,7 +106,7 @@ class Harness:
             raise HarnessError("a harness is used once: make another")
         stage = self._stage
         stage.instants, stage.recorded = self._instants, lambda: len(self._kills.writes)
-        stage.explain = self._explain
+        stage.timers, stage.explain = self._machines.timers, self._explain
         logging.getLogger("resonate").addHandler(self._log)
         line = self._line = Line(self._server)
         self._caller = self._front.shared.caller(lambda: line, _CALLER, self)
@@ -364,7 +364,6 @@ class Harness:
         self._start_worker(worker.group)
 
     def _instants(self, every: bool) -> Iterable[int]:
-        yield from self._machines.timers()
         found = list(self._server.instants())
         if every:
             yield from (instant for instant, _ in found)
@@ -372,14 +371,14 @@ class Harness:
         yield from (instant for instant, deadline in found if deadline is None)
         yield from records.chosen(each for _, each in found if each is not None)
 
-    def _explain(self, id: str | None) -> str:
+    def _explain(self, id: str | None, reason: str) -> str:
         return records.Explanation(
             self._server.promises(),
             registry=self._rules,
             groups=self._groups,
             encoder=self._front.shared.encoder,
             logged=self._log.lines,
-        ).text(id)
+        ).text(id, reason)
 
     def _missing(self, id: str) -> str:
         known = ", ".join(each.id for each in self._server.promises()) or "none"

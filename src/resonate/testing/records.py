@@ -118,11 +118,11 @@ class Explanation:
         self._encoder = encoder
         self._logged = logged
 
-    def text(self, id: str | None) -> str:
-        """Return what the promise waits for; None: what all do."""
+    def text(self, id: str | None, reason: str) -> str:
+        """Return what the promise waits for; None: what all do. ``reason``: why nobody does."""
         if id is not None and all(each.id != id for each in self._promises):
             return f"there is no promise {id}"
-        lines = [f"nothing is left that could happen, and {id or 'what the test waits for'} waits"]
+        lines = [f"{reason}, and {id or 'what the test waits for'} waits"]
         found = [each for each in self._leaves(id) if each.tags]
         lines += [f"- {self._leaf(each)}" for each in found[:_TOLD_MAX]]
         if len(found) > _TOLD_MAX:

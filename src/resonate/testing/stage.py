@@ -21,13 +21,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from datetime import timedelta
 from typing import Any
 
 from resonate.testing.errors import HarnessError, StuckError
 
 ASIDE_SECONDS = 0.3  # of the real clock that a thread may run on before others do
 _LOOK_SECONDS = 0.05
-_IN_VAIN_MAX = 300  # times that time is moved without anything being recorded
+_IN_VAIN_MAX = 3_000  # times that time is moved for timers of loops, and nothing is recorded
 _here = threading.local()
 
 
@@ -50,8 +51,9 @@ class Runner:
 class Stage:
     """See the rules above. Times in milliseconds since the epoch, where nothing else is said.
 
-    ``patience`` is in real seconds. ``instants`` yields when something is due: all, or without the
-    deadlines that nobody chose. ``recorded`` counts writes. ``explain`` says what an id waits for.
+    ``patience`` is in real seconds. ``instants`` yields when something is due in the server: all,
+    or without the deadlines that nobody chose; ``timers`` when something is on the loops.
+    ``recorded`` counts writes. ``explain`` says what an id waits for.
     """
 
     def __init__(self, start: int, patience: float) -> None:
@@ -59,8 +61,9 @@ class Stage:
         self.now = start
         self.ended = False
         self.instants: Callable[[bool], Iterable[int]] = lambda _every: ()
+        self.timers: Callable[[], Iterable[int]] = lambda: ()
         self.recorded: Callable[[], int] = lambda: 0
-        self.explain: Callable[[str | None], str] = lambda _id: "nothing"
+        self.explain: Callable[[str | None, str], str] = lambda _id, reason: reason
         self._patience = patience
         self._changed = threading.Condition(self.lock)
         self._runners: list[Runner] = []
@@ -260,8 +263,9 @@ class Stage:
     def drive(self, done: Callable[[], bool], until: int | None, what: str | None = None) -> bool:
         """Move time until it is done, or an instant has come; tell whether it is done.
 
-        Raises StuckError when nothing is left that could happen.
+        Raises StuckError when nothing is left that could happen, or the patience ends.
         """
+        began, start = time.monotonic(), self.now
         while True:
             self._calm(done, self._patience)
             with self.lock:
@@ -275,7 +279,11 @@ class Stage:
                     raise HarnessError("the harness has ended")
                 moved = self._move(until, every=False)
             if not moved:
-                raise StuckError(self.explain(what))
+                raise StuckError(self.explain(what, self._why_not_moved()))
+            if time.monotonic() - began > self._patience:
+                passed = timedelta(milliseconds=self.now - start)
+                text = f"for {self._patience:g} real seconds time was moved, by {passed} so far"
+                raise StuckError(self.explain(what, text))
 
     def advance(self, milliseconds: int) -> None:
         """Let that time pass, with all that happens in it."""
@@ -313,13 +321,14 @@ class Stage:
         return not self.ended and bool(self._holder or self._queue or self._aside or self._outside)
 
     def _move(self, until: int | None, *, every: bool) -> bool:
-        if self.ended or self._vain():
+        if self.ended:
             return False
         alarms = [each.alarm for each in self._runners if each.alarm and not each.dead]
-        instants = [each for each in (*alarms, *self.instants(every)) if each > self.now]
+        due = [each for each in (*alarms, *self.instants(every)) if each > self.now]
         if until is not None:
-            instants.append(until)
-        if not instants:
+            due.append(until)
+        instants = [*due, *(each for each in self.timers() if each > self.now)]
+        if not instants or self._vain(due):
             return False
         self.now = min(instants)
         for runner in self._runners:
@@ -327,12 +336,17 @@ class Stage:
                 self._want(runner)
         return True
 
-    def _vain(self) -> bool:
-        """Tell whether time has been moved very often, and nothing came of it."""
+    def _vain(self, due: list[int]) -> bool:
+        """Tell whether time was moved very often, nothing came of it, and nothing else is due."""
         recorded = self.recorded()
-        self._in_vain = 0 if recorded != self._seen else self._in_vain + 1
+        self._in_vain = 0 if due or recorded != self._seen else self._in_vain + 1
         self._seen = recorded
         return self._in_vain > _IN_VAIN_MAX
+
+    def _why_not_moved(self) -> str:
+        if self._in_vain <= _IN_VAIN_MAX:
+            return "nothing is left that could happen"
+        return f"time was moved {_IN_VAIN_MAX} times, and nothing was recorded"
 
 
 class TurnEvent(threading.Event):
