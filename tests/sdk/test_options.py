@@ -231,6 +231,19 @@ REMOTE_MISUSE = [
         ValueError,
         "url must begin with http:// or https://, got 'localhost:8001'",
     ),
+    (
+        {"url": "http://"},
+        ValueError,
+        "url must have a host, and a port that exists, got 'http://'",
+    ),
+    (
+        {"url": "http://127.0.0.1:99999"},
+        ValueError,
+        (
+            "url must have a host, and a port that exists, got 'http://127.0.0.1:99999':"
+            " Port out of range 0-65535"
+        ),
+    ),
     ({"token": 5}, TypeError, "token must be `str | None`, got int"),
     ({"auth": "user"}, TypeError, "auth must be `tuple[str, str] | None`, got str"),
     ({"patience": "5"}, TypeError, "patience must be `float`, got str"),

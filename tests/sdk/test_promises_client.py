@@ -466,3 +466,11 @@ def test_a_lost_answer_is_asked_for_again(remote, proxy, name):
     proxy.rule = lambda posts: faults.pop() if faults else None
     assert resonate.promises.create(name("a"), LATER, data="1").param.data == "1"
     assert faults == []
+
+
+@pytest.mark.parametrize("name", ["cursor", "counts"])
+def test_all_pages_have_no_cursor_and_no_counts(make, name):
+    local = make(Resonate.local())
+    for client in (local.promises, local.schedules):
+        with pytest.raises(TypeError, match=f"search_all takes no {name}"):
+            list(client.search_all(**{name: None}))

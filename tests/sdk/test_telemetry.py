@@ -104,12 +104,16 @@ def test_a_call_that_nobody_waits_for_ends_when_it_is_durable(traced, local, how
     assert leads_to(call, named(traced, "execute f"))
 
 
-def test_a_call_of_something_that_exists_is_linked_to_the_first(traced, local):
+@pytest.mark.parametrize("how", ["run", "rpc"])
+def test_a_call_of_something_that_exists_is_linked_to_the_first(traced, local, how):
     local.register(lambda ctx: 1, name="f")
-    local.run("id", "f")
-    local.run("id", "f")
-    first, second = named(traced, "run f", 2)
-    assert [fact(each, "outcome") for each in (first, second)] == ["begun", "joined"]
+    local.start()
+    for _ in range(2):
+        getattr(local, how)("id", "f")
+    first, second = named(traced, f"{how} f", 2)
+    outcomes = {"run": ["begun", "joined"], "rpc": ["resolved"] * 2}
+    assert [fact(each, "outcome") for each in (first, second)] == outcomes[how]
+    assert not first.links
     (link,) = second.links
     assert link.context.trace_id == first.context.trace_id
     assert link.context.span_id == first.context.span_id
@@ -261,6 +265,25 @@ def test_a_canceled_function_ends_its_span(traced, make):
     assert started.wait(5)
     handle.cancel()
     assert fact(named(traced, "execute f"), "outcome") == "lost"
+
+
+def test_a_generator_is_closed_in_the_context_that_it_ran_in(traced, local, caplog):
+    tracer = traced.tracer
+    over = threading.Event()
+
+    @local.register
+    def f(ctx):
+        try:
+            with tracer.start_as_current_span("block"):
+                yield (yield ctx.promise())
+        finally:
+            over.set()
+
+    f.begin_run("id")
+    until(lambda: list(local.promises.search_all(id_prefix="id.")))
+    local.stop(0)
+    assert over.wait(10)
+    assert "different Context" not in caplog.text
 
 
 def test_a_function_in_a_process_has_a_span(traced, local):

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resonate.errors import DecodingError, EncodingError
-from resonate.sdk import values
+from resonate.sdk import codec, values
 
 T = TypeVar("T")
 
@@ -619,3 +619,17 @@ def test_real_models_come_back():
         assert there_and_back(value, annotation) == value
     with pytest.raises(DecodingError, match=r"value is no .*Item: 1 validation error"):
         values.convert({"id": str(item.id), "at": "x", "thePrice": "1"}, Item, "value")
+
+
+def test_bytes_of_a_pydantic_model_that_are_no_text_are_refused_with_the_remedy():
+    class Refused(pydantic.BaseModel):
+        data: bytes
+
+    class Written(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+        data: bytes
+
+    with pytest.raises(EncodingError, match=r"cannot be written: .*ser_json_bytes='base64'"):
+        codec.encode(Refused(data=b"\x89PNG"), "value")
+    stored = codec.encode(Written(data=b"\x89PNG"), "value")
+    assert values.convert(codec.decode(stored, "p"), Written, "value").data == b"\x89PNG"

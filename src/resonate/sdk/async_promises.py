@@ -8,7 +8,7 @@ from typing import Unpack
 from resonate.sdk import promises
 from resonate.sdk.async_shared import AsyncShared
 from resonate.sdk.promises import DurablePromise, Headers, PromiseFilters, PromisePage
-from resonate.sdk.subclients import awaited_pages
+from resonate.sdk.subclients import awaited_pages, check_no_page
 
 
 class AsyncPromises:
@@ -84,6 +84,7 @@ class AsyncPromises:
         ``limit`` is the size of a page. What is created or settled meanwhile may or may not be
         among them.
         """
+        check_no_page(filters)
         async for page in awaited_pages(lambda cursor: self.search(cursor=cursor, **filters)):
             for promise in page.promises:
                 yield promise

@@ -9,7 +9,7 @@ from typing import Unpack
 from resonate.sdk import schedules
 from resonate.sdk.async_shared import AsyncShared
 from resonate.sdk.schedules import Schedule, ScheduleFilters
-from resonate.sdk.subclients import awaited_pages
+from resonate.sdk.subclients import awaited_pages, check_no_page
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class AsyncSchedules:
 
     async def search_all(self, **filters: Unpack[ScheduleFilters]) -> AsyncIterator[AsyncSchedule]:
         """Yield all schedules that match, for ``async for``; ``limit`` is the size of a page."""
+        check_no_page(filters)
         async for page in awaited_pages(lambda cursor: self.search(cursor=cursor, **filters)):
             for schedule in page.schedules:
                 yield schedule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -74,6 +75,14 @@ def check_url(url: str) -> None:
     """Raise unless this can be the URL of a server."""
     if not url.lower().startswith(("http://", "https://")):
         raise ValueError(f"url must begin with http:// or https://, got {url!r}")
+    problem = ""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # a port out of range, brackets that do not match
+        named, problem = False, f": {error}"
+    if not named:
+        raise ValueError(f"url must have a host, and a port that exists, got {url!r}{problem}")
 
 
 def set_log_level(level: object) -> None:

@@ -225,9 +225,10 @@ class Client:
         def done(item: Item) -> None:
             if item.error is not None or item.answers[0].status != 200:
                 self._listeners.forget(promise_id, settled)
+                tell(item)
             else:
+                tell(item)
                 self._listeners.registered(promise_id, item.answers[1])
-            tell(item)
 
         self._sender.put(Item([create, listen], done, self._patience))
 

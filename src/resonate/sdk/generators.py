@@ -109,6 +109,6 @@ class GeneratorBody:
         if closed:
             return
         try:
-            self._body.close()
+            self._within(self._body.close)
         except BaseException:  # user code on its way out: nobody waits for it
             log.exception("a function failed while it was closed")

@@ -79,7 +79,11 @@ class Handle(Generic[T]):
         settled = self._settled()
         if in_async_function() and not settled.done():
             raise RuntimeError("result() would block every async function: use `await handle`")
-        return self._value(settled.result(seconds))
+        try:
+            promise = settled.result(seconds)
+        except TimeoutError:
+            raise TimeoutError(f"promise {self._id} was not settled within {seconds} s") from None
+        return self._value(promise)
 
     def cancel(self) -> bool:
         """Cancel the call, and every call and step that it waits for; tell whether it was pending.

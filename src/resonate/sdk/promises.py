@@ -21,6 +21,7 @@ from resonate.sdk.subclients import (
     answered,
     check_filters,
     check_milliseconds,
+    check_no_page,
     check_strings,
     pages,
     stored,
@@ -218,6 +219,7 @@ class Promises:
         ``limit`` is the size of a page. What is created or settled meanwhile may or may not be
         among them.
         """
+        check_no_page(filters)
         for page in pages(lambda cursor: self.search(cursor=cursor, **filters)):
             yield from page.promises
 

@@ -18,6 +18,7 @@ from resonate.sdk.subclients import (
     ask,
     check_filters,
     check_milliseconds,
+    check_no_page,
     check_strings,
     pages,
     stored,
@@ -133,6 +134,7 @@ class Schedules:
 
     def search_all(self, **filters: Unpack[ScheduleFilters]) -> Iterator[Schedule]:
         """Yield all schedules that match, page by page; ``limit`` is the size of a page."""
+        check_no_page(filters)
         for page in pages(lambda cursor: self.search(cursor=cursor, **filters)):
             yield from page.schedules
 

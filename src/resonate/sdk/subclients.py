@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -140,6 +140,13 @@ def check_milliseconds(name: str, value: object) -> None:
         raise TypeError(f"{name} must be `int`, got {type(value).__name__}")
     if not INT64_MIN <= value <= INT64_MAX:
         raise ValueError(f"{name} must have 64 bits at the most")
+
+
+def check_no_page(given: Mapping[str, Any]) -> None:
+    """Raise TypeError for what says which page, or what to tell of it: all pages are asked for."""
+    for name in ("cursor", "counts"):
+        if name in given:
+            raise TypeError(f"search_all takes no {name}, it goes through all pages: use search")
 
 
 def check_filters(given: dict[str, Any], kinds: dict[str, type]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class CallSpan(Span):
 
     def until_settled(self, asked: Future[Item], settled: Future[PromiseRecord]) -> None:
         """End it when the promise is settled, or the call has failed."""
-        asked.add_done_callback(self._failed)
+        asked.add_done_callback(self._made)
         settled.add_done_callback(self._settled)
 
     def _failed(self, asked: Future[Item]) -> bool:
@@ -121,14 +121,21 @@ class CallSpan(Span):
         return error is not None
 
     def _durable(self, asked: Future[Item]) -> None:
-        if self._failed(asked):
-            return
+        if not self._failed(asked):
+            self.end("joined" if self._link(asked) else "begun")
+
+    def _made(self, asked: Future[Item]) -> None:
+        if not self._failed(asked):
+            self._link(asked)
+
+    def _link(self, asked: Future[Item]) -> bool:
+        """Link to the call that made the promise, if it is another one; tell whether it is."""
         answer = asked.result().answers[0]
         tags = answer.data.promise.tags if answer.status == 200 else {}
         joined = tags.get(_TRACEPARENT) != self._tags.get(_TRACEPARENT)
         if joined:
             self.span.add_link(self._tracing.span_context(tags))
-        self.end("joined" if joined else "begun")
+        return joined
 
     def _settled(self, settled: Future[PromiseRecord]) -> None:
         error = settled.exception()

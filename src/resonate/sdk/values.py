@@ -257,6 +257,12 @@ def _look_at_fields(value: Any) -> None:
             raise
 
 
+_BYTES = (
+    " (a model has bytes that are no text: give it"
+    " model_config = ConfigDict(ser_json_bytes='base64', val_json_bytes='base64'))"
+)
+
+
 def _pydantic(value: Any) -> Any:
     if not _is_pydantic(type(value)):
         _refuse(value)
@@ -265,7 +271,8 @@ def _pydantic(value: Any) -> Any:
     except (_RefusedError, RecursionError):
         raise
     except Exception as error:
-        raise _RefusedError(f"cannot be written: {error}") from error
+        remedy = _BYTES if "utf-8" in str(error) else ""
+        raise _RefusedError(f"cannot be written: {error}{remedy}") from error
 
 
 def _refuse(value: Any) -> NoReturn:

@@ -50,6 +50,8 @@ def every_kill_point(
     """
     if not callable(scenario):
         raise TypeError(f"scenario must be `Callable`, got {type(scenario).__name__}")
+    if not callable(make):
+        raise TypeError(f"make must be `Callable[[], Harness]`, got {type(make).__name__}")
     check_number("runs_max", runs_max)
     with make() as harness:
         expected = scenario(harness)
