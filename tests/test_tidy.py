@@ -35,6 +35,7 @@ ARROWS = {
     "resonate": {"protocol", "sdk", "local", "testing"},
     "encoders": {"sdk"},
     "errors": {"sdk"},
+    "registry": {"sdk"},
     "retry_policies": {"sdk"},
     "telemetry": {"sdk"},
     "__main__": {"cli"},

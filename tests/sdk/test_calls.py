@@ -452,3 +452,15 @@ def test_parameters_of_an_async_call_may_have_any_name():
             assert await (await local.begin_rpc("3", "takes", **names)) == names
 
     asyncio.run(main())
+
+
+def test_a_call_that_nobody_can_take_in_this_process_is_told_once(make, caplog):
+    local = make(Resonate.local())
+    local.register(lambda ctx: 1, name="f")
+    for number in range(2):
+        local.begin_rpc(f"id{number}", "f")
+    local.options(target="others").begin_rpc("elsewhere", "f")
+    told = [each.getMessage() for each in caplog.records if each.name == "resonate.network"]
+    assert told == ["call id0 waits until this process works: start() has it do so"]
+    local.start()
+    assert local.rpc("id1", "f") == 1

@@ -8,7 +8,8 @@ import pytest
 
 from resonate import Function, Resonate
 from resonate.errors import ArgumentsError, FunctionNotFoundError, VersionNotFoundError
-from resonate.sdk.registry import Callee, Registry
+from resonate.registry import Registry
+from resonate.sdk.registry import Callee
 
 
 class Instance:
@@ -199,3 +200,23 @@ def test_two_clients_may_share_a_registry(make):
     one, two = (make(Resonate.local(registry=registry)) for _ in range(2))
     one.register(f)
     assert two.run("a", "f") == "f"
+
+
+def test_a_function_without_a_place_for_its_context_is_refused(local):
+    def nothing():
+        return 1
+
+    def names(*, ctx):
+        return 1
+
+    for func in (nothing, names):
+        with pytest.raises(ValueError, match=f"{func.__name__} must take a context first"):
+            local.register(func)
+    assert local.register(lambda *args: len(args), name="any").run("id", 1) == 2
+
+
+def test_clients_share_a_registry(make):
+    registry = Registry()
+    one, other = (make(Resonate.local(registry=registry)) for _ in range(2))
+    one.register(f)
+    assert other.run("id", "f") == one.run("id", "f") == "f"

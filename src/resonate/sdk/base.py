@@ -13,14 +13,13 @@ from resonate.sdk.function import Registrable
 from resonate.sdk.options import Options, check_encoder
 from resonate.sdk.registry import Executor, Registered, Registry
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker
-from resonate.sdk.shared import Shared
+from resonate.sdk.shared import LOCAL, Shared
 from resonate.sdk.transport import Transport
 from resonate.sdk.where import remote, url_of
 
 S = TypeVar("S", bound=Shared)
 _CONCURRENCY = 32
 _PATIENCE_SECONDS = 30.0
-_LOCAL = "the server in this process"
 
 
 class Base(Generic[S]):
@@ -55,7 +54,7 @@ class Base(Generic[S]):
         if url:
             connect, where = remote(url, None, token, auth)
         else:
-            connect, where = _local, _LOCAL
+            connect, where = _local, LOCAL
         self._set_up(
             connect,
             where,
@@ -187,7 +186,7 @@ class Base(Generic[S]):
         made = object.__new__(cls)
         made._set_up(
             _local,
-            _LOCAL,
+            LOCAL,
             group=group,
             pid=pid,
             ttl=ttl,

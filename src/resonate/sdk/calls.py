@@ -60,7 +60,9 @@ class Calls:
         asked, settled = self._shared.client.ask_and_subscribe(create)
         if span is not None:
             span.until_settled(asked, settled)
-        return self._handle(id, callee, _promise((yield asked)), settled)
+        promise = _promise((yield asked))
+        self._shared.tell_if_idle(promise)
+        return self._handle(id, callee, promise, settled)
 
     def begin_rpc(self, id: str, func: Func, args: Args, kwargs: Kwargs) -> Begun:
         """See ``Resonate.begin_rpc``."""
@@ -69,7 +71,9 @@ class Calls:
         asked = self._shared.client.ask(create)
         if span is not None:
             span.until_durable(asked)
-        return self._handle(id, callee, _promise((yield asked)))
+        promise = _promise((yield asked))
+        self._shared.tell_if_idle(promise)
+        return self._handle(id, callee, promise)
 
     def get(self, id: str) -> Begun:
         """See ``Resonate.get``."""

@@ -14,7 +14,7 @@ from resonate.protocol.addresses import function_key
 from resonate.sdk.checks import check_filled, check_text
 from resonate.sdk.errors import FunctionNotFoundError, VersionNotFoundError
 from resonate.sdk.retries import RetryPolicy, RetryPolicyMaker, check_non_retryable, resolve
-from resonate.sdk.signatures import check_arguments
+from resonate.sdk.signatures import check_arguments, takes_context
 
 Func = Callable[..., Any] | str  # how a call says what it calls
 Executor = Literal["process"] | None
@@ -45,7 +45,11 @@ class Callee(Struct, frozen=True):
 
 
 class Registry:
-    """Functions by name and version; safe to use from any thread."""
+    """Functions by name and version; safe to use from any thread.
+
+    Give one to several clients, ``Resonate(registry=…)``: what is registered with one of them, all
+    can run. Its methods are the clients' to call.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -167,6 +171,8 @@ def _checked(func: Callable[..., Any], name: str | None, version: int) -> str:
         raise ValueError("provided callable must be a function")
     if inspect.isasyncgenfunction(func):
         raise TypeError("async generator functions cannot be registered: use `async def`")
+    if not takes_context(func):
+        raise ValueError(f"function {func.__qualname__} must take a context first: def f(ctx, …)")
     if name is None and func.__name__ == "<lambda>":
         raise ValueError("name required when registering a lambda function")
     if name is not None:

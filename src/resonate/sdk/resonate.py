@@ -36,7 +36,7 @@ class Resonate(Base[Shared]):
     - ``concurrency``: how many functions run at the same time, 32 by default. ``workers`` is its
       older name.
     - ``dependencies``: objects that functions get by ``ctx.get_dependency(name)``.
-    - ``registry``: share the functions of another Resonate.
+    - ``registry``: a ``resonate.registry.Registry`` to share functions with other clients.
     - ``token`` or ``auth`` (user, password): credentials; by default ``RESONATE_TOKEN``, or
       ``RESONATE_USERNAME`` and ``RESONATE_PASSWORD``.
     - ``encoder``: what all arguments and results go through, see ``resonate.encoders``; every

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -19,6 +20,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from resonate.protocol.records import PromiseRecord
+from resonate.protocol.validation import TARGET
 from resonate.sdk import living
 from resonate.sdk.cancelling import cancel
 from resonate.sdk.client import Client
@@ -27,10 +29,15 @@ from resonate.sdk.exchanges import blocking
 from resonate.sdk.explaining import explained
 from resonate.sdk.handle import Handle
 from resonate.sdk.machine import Machine
+from resonate.sdk.options import address_of_group
 from resonate.sdk.registry import Registry
 from resonate.sdk.transport import Transport
 
 C = TypeVar("C", bound=Client)
+
+
+LOCAL = "the server in this process"
+log = logging.getLogger("resonate.network")
 
 
 class Shared:
@@ -68,6 +75,7 @@ class Shared:
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._process = os.getpid()
+        self._told_idle = False
 
     @property
     def pid(self) -> str:
@@ -128,6 +136,14 @@ class Shared:
         known = settled and explained(self.client, settled)
         subscribe = self._subscribe if known is None else lambda _id: known
         return Handle(id, subscribe, self.cancel, func, encoder or self.encoder)
+
+    def tell_if_idle(self, promise: PromiseRecord) -> None:
+        """Say, once, that nobody can take a call: a server in this process has no other workers."""
+        if self._told_idle or self.where != LOCAL or self.client.working:
+            return
+        if promise.state == "pending" and promise.tags.get(TARGET) == address_of_group(self.group):
+            self._told_idle = True
+            log.warning("call %s waits until this process works: start() has it do so", promise.id)
 
     def cancel(self, id: str) -> bool:
         """Cancel a promise and its attached children; see ``Handle.cancel``."""

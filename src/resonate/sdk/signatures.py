@@ -127,6 +127,13 @@ def arguments(
         raise _wrong(func, plan, args, kwargs, str(error)) from error
 
 
+def takes_context(func: Callable[..., Any]) -> bool:
+    """Tell whether the function takes an argument without a name; true when that is not known."""
+    signature = _plan(func).signature
+    kinds = (*_BY_PLACE, inspect.Parameter.VAR_POSITIONAL)
+    return signature is None or any(each.kind in kinds for each in signature.parameters.values())
+
+
 def check_arguments(func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Raise ArgumentsError unless the function takes that many arguments, of those names."""
     _fit(_plan(func), func, args, kwargs)

@@ -99,6 +99,9 @@ class FrontShared(Shared):
     def stop(self, seconds: float) -> None:
         """Nothing: the harness ends it."""
 
+    def tell_if_idle(self, promise: PromiseRecord) -> None:
+        """Nothing: the harness has a worker."""
+
     def _subscribe(self, id: str) -> Future[PromiseRecord]:
         told = super()._subscribe(id)
         if isinstance(told, TurnFuture):
