@@ -127,7 +127,7 @@ def wait_plain(ctx):
 
 def census(ctx):
     """Tell what the worker uses: memory in MiB, slots, suspended workflows, threads."""
-    worker = ctx._attempt.workflow.host
+    worker = ctx._attempt.workflow.host._worker
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     memory = pages * resource.getpagesize() / 2**20
     return [memory, worker._running - 1, len(worker._suspensions), threading.active_count()]

@@ -31,6 +31,8 @@ _AGAIN = re.compile(r"~\d+$")  # of a step that is made again in a later attempt
 class Places:
     """Which steps are recorded at which places of their functions, by attempt."""
 
+    __slots__ = ("_records",)
+
     def __init__(self, known: Iterable[PromiseRecord]) -> None:
         self._records: dict[tuple[str, str], PromiseRecord] = {}
         for each in known:

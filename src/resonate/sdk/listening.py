@@ -29,6 +29,8 @@ _LONG_SECONDS = 1.0  # that a function of this process takes
 class Listening:
     """Listens for one workflow."""
 
+    __slots__ = ("_heard", "_later", "_own", "_soon", "_workflow")
+
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
         self._soon = False

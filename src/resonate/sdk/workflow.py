@@ -20,19 +20,18 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from resonate.protocol import requests as rq
-from resonate.protocol.answers import Answer
 from resonate.protocol.records import PromiseRecord
 from resonate.protocol.validation import PARENT
 from resonate.sdk import divergence
 from resonate.sdk.errors import DivergenceError, LeaseLostError
-from resonate.sdk.explaining import explanation, is_unexplained
 from resonate.sdk.host import Host
+from resonate.sdk.inquiries import Inquiries
 from resonate.sdk.jobs import Jobs
 from resonate.sdk.lease import Lease
 from resonate.sdk.listening import Listening
@@ -46,7 +45,6 @@ from resonate.sdk.steps import (
     Step,
     Watcher,
     carry_out,
-    is_abandoned,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +54,6 @@ if TYPE_CHECKING:
 
 _TAKEN = "somebody else has a promise of that id, and only calls to workers may share one"
 _OPTIMISM_MS = 5_000  # a deadline nearer than that may decide against us
-Told = Callable[[list[Answer]], None]
 log = logging.getLogger("resonate.worker")
 
 
@@ -87,7 +84,7 @@ class Workflow:
         self.awaited: dict[str, Step] = {}
         self.running: dict[str, Step] = {}
         self.watched: dict[str, Step] = {}
-        self._asking: dict[str, None] = {}  # steps that ended, about which the server is asked more
+        self._inquiries = Inquiries(self)
         self._active = 0
         self._outcome: Ended | None = None
         self._replayed = execution.version > 1
@@ -125,6 +122,14 @@ class Workflow:
             self._settle(step, record)  # nobody watches it yet
             self._start_local(frame, step)
             return step
+
+    def step(self, step_id: str) -> Step:
+        """Return a step that was asked for."""
+        return self._steps[step_id]
+
+    def frame(self, frame_id: str) -> Frame | None:
+        """Return a function that was begun here."""
+        return self._frames.get(frame_id)
 
     def recorded(self, step_id: str) -> bool:
         """Tell whether the step is known to have been asked for before, here or elsewhere."""
@@ -191,7 +196,7 @@ class Workflow:
     def _start_local(self, frame: Frame, step: Step) -> None:
         if step.plan.call is None or step.settled or step.canceled or self.over:
             return
-        if step.id not in self._frames and step.id not in self._asking:
+        if step.id not in self._frames and step.id not in self._inquiries:
             child = self._frames[step.id] = frame.child(step)
             self.running[step.id] = step
             child.start()
@@ -227,59 +232,10 @@ class Workflow:
 
     def _settle(self, step: Step, record: PromiseRecord) -> list[After]:
         """Take over what is known of a step, unless the server has to be asked why it ended."""
-        if step.id in self._asking:
-            return []
-        if is_unexplained(record):
-            get = rq.TaskGet(self.host.head(), rq.IdData(step.id))
-            self._ask(step, [get], functools.partial(self._explained, step, record))
-        elif record.state == "rejected_canceled" and not step.canceled and not is_abandoned(record):
-            above = [rq.PromiseGet(self.host.head(), rq.IdData(id)) for id in self._above(step)]
-            self._ask(step, above, functools.partial(self._canceled_from_outside, step, record))
-        else:
-            return self._take_over(step, record)
-        return []
+        return [] if self._inquiries.begin(step, record) else self.take_over(step, record)
 
-    def _ask(self, step: Step, requests: Sequence[rq.Request], told: Told) -> None:
-        self._asking[step.id] = None
-        self.lease.ask(requests, told)
-
-    def _explained(self, step: Step, record: PromiseRecord, answers: list[Answer]) -> None:
-        with self.lock:
-            after = [] if step.settled else self._take_over(step, explanation(record, answers[0]))
-        carry_out(after)
-
-    def _above(self, step: Step) -> list[str]:
-        """Return the ids of the functions that wait for a step, up to that of the task."""
-        found = []
-        frame = self._frames.get(step.plan.tags[PARENT])
-        while frame is not None:
-            found.append(frame.id)
-            frame = frame.parent
-        return found
-
-    def _canceled_from_outside(
-        self, step: Step, record: PromiseRecord, answers: list[Answer]
-    ) -> None:
-        """A step was canceled: alone, or along with a function that waits for it.
-
-        Who cancels begins at the top, so a function that was canceled itself is not told of its
-        steps as if it were to go on.
-        """
-        above = [each.data.promise for each in answers if each.status == 200]
-        ended = {each.id: each for each in above if each.state != "pending"}
-        if self.id in ended:
-            self.lose()
-            return
-        with self.lock:
-            after: list[After] = []
-            for each in reversed(list(ended.values())):
-                if not self._steps[each.id].settled:
-                    after += self._take_over(self._steps[each.id], each)
-            if not step.settled:
-                after += self._take_over(step, record)
-        carry_out(after)
-
-    def _take_over(self, step: Step, record: PromiseRecord) -> list[After]:
+    def take_over(self, step: Step, record: PromiseRecord) -> list[After]:
+        """Take over what is known of a step for good; with the lock held."""
         watchers = step.settle(record)
         after: list[After] = []
         if step.settled:
