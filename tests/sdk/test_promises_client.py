@@ -18,6 +18,7 @@ from resonate.errors import (
     ResonateCanceledError,
     ResonateStoreError,
     ResonateTimedoutError,
+    ValueTooLargeError,
 )
 from resonate.protocol import requests as rq
 from resonate.protocol.answers import Answer, PromiseAnswer
@@ -474,3 +475,19 @@ def test_all_pages_have_no_cursor_and_no_counts(make, name):
     for client in (local.promises, local.schedules):
         with pytest.raises(TypeError, match=f"search_all takes no {name}"):
             list(client.search_all(**{name: None}))
+
+
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_data_that_is_too_large_is_refused_with_the_limit(make, remote, group, kind):
+    client = make(Resonate.local()) if kind == "local" else remote()
+    large = "x" * 4_000_000
+    client.promises.create(group, 2**50)
+    for refused in (
+        lambda: client.promises.create(f"{group}-large", 2**50, data=large),
+        lambda: client.promises.resolve(group, data=large),
+    ):
+        with pytest.raises(
+            ValueTooLargeError, match=r"data has 5333336 bytes .* more than the \d+"
+        ):
+            refused()
+    assert client.promises.get(group).pending

@@ -15,7 +15,8 @@ class AsyncPromises:
     """See ``AsyncResonate.promises``: the methods of ``Promises``, to be awaited.
 
     All raise ResonateStoreError when the server refuses (``code`` is its status) or does not answer
-    in time (``code`` 0), TypeError and ValueError for arguments that cannot be.
+    in time (``code`` 0), TypeError and ValueError for arguments that cannot be,
+    ValueTooLargeError for more data than may be sent.
     """
 
     def __init__(self, shared: AsyncShared) -> None:

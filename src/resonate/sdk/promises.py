@@ -142,7 +142,8 @@ class Promises:
     """See ``Resonate.promises``. Safe to use from any thread; every method blocks.
 
     All raise ResonateStoreError when the server refuses (``code`` is its status) or does not answer
-    in time (``code`` 0), TypeError and ValueError for arguments that cannot be.
+    in time (``code`` 0), TypeError and ValueError for arguments that cannot be,
+    ValueTooLargeError for more data than may be sent.
     """
 
     def __init__(self, shared: Shared) -> None:

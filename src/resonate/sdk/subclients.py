@@ -20,7 +20,8 @@ from resonate.protocol import requests as rq
 from resonate.protocol.limits import INT64_MAX, INT64_MIN
 from resonate.protocol.records import Value
 from resonate.sdk.checks import check_unicode
-from resonate.sdk.errors import DecodingError
+from resonate.sdk.codec import LIMIT
+from resonate.sdk.errors import DecodingError, ValueTooLargeError
 from resonate.sdk.exchanges import Exchange, checked
 from resonate.sdk.sender import Item
 from resonate.sdk.shared import Shared
@@ -57,7 +58,10 @@ def stored(value: Value, what: str) -> StoredValue:
 
 
 def value_of(headers: dict[str, str] | None, data: str | None) -> Value:
-    """Return headers and text as they are sent; raises TypeError and ValueError."""
+    """Return headers and text as they are sent.
+
+    Raises TypeError and ValueError for what is none, ValueTooLargeError for more than may be sent.
+    """
     check_strings("headers", headers)
     if data is None:
         return Value(headers)
@@ -67,7 +71,10 @@ def value_of(headers: dict[str, str] | None, data: str | None) -> Value:
             "it is the JSON text of a value, so write json.dumps(value)"
         )
     check_unicode("data", data)
-    return Value(headers, base64.b64encode(data.encode()).decode("ascii"))
+    encoded = base64.b64encode(data.encode()).decode("ascii")
+    if len(encoded) > LIMIT:
+        raise ValueTooLargeError("data", len(encoded), LIMIT)
+    return Value(headers, encoded)
 
 
 def ask(shared: Shared, kind: Callable[[rq.Head, D], rq.Request], data: D) -> Exchange[Item]:
