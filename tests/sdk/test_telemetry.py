@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -286,6 +287,19 @@ def test_a_generator_is_closed_in_the_context_that_it_ran_in(traced, local, capl
     assert "different Context" not in caplog.text
 
 
+def test_what_a_call_waited_in_the_server_is_a_span(traced, local):
+    local.register(lambda ctx: 1, name="f")
+    handle = local.begin_rpc("id", "f")
+    time.sleep(0.05)
+    local.start()
+    assert handle.result(10) == 1
+    waited, run = named(traced, "wait f"), named(traced, "execute f")
+    assert leads_to(named(traced, "rpc f"), waited)
+    assert waited.start_time == local.promises.get("id").created_on * 1_000_000
+    assert waited.end_time - waited.start_time >= 40_000_000
+    assert run.start_time >= waited.end_time - 1_000_000
+
+
 def test_a_function_in_a_process_has_a_span(traced, local):
     local.register(crunching.fail, executor="process")
     with pytest.raises(ValueError, match="text"):
@@ -358,9 +372,13 @@ def test_a_call_is_one_trace_in_other_processes_and_after_recovery(
     call = named(traced, "rpc first")
     before, after = spans_of(dying), spans_of(second)
     assert {each[1] for each in before + after} == {f"{call.context.trace_id:032x}"}
+    waits = [each for each in before if each[0].startswith("wait")]
+    before = [each for each in before if each not in waits]
+    assert [each[0] for each in waits] == ["wait first", "wait second"]
     assert [each[0] for each in before] == ["step step", "rpc second", "execute second"]
     assert [each[0] for each in after] == ["step last", "execute first"]
     (_, producer, consumer), (_, execute) = before, after
+    assert [each[3] for each in waits] == [execute[3], producer[2]]
     assert consumer[3] == producer[2]
     assert execute[3] == f"{call.context.span_id:016x}"
     assert after[0][3] == execute[2]

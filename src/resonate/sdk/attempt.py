@@ -47,6 +47,7 @@ class Attempt:
     def __init__(self, frame: Frame, number: int, *, live: bool) -> None:
         self.frame = frame
         self.number = number
+        self.first = live  # nothing of the function was run before
         self.call = self._called(frame.call)
         self.children: dict[str, Step] = {}
         self._asked: dict[str, str] = {}  # labels of operations by the ids of their promises

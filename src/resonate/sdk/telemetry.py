@@ -258,7 +258,21 @@ class Tracing:
                 "resonate.group": host.group,
             },
         )
+        if top and attempt.first:
+            self._wait(attempt, name)
         return RunSpan(self, span, attempt)
+
+    def _wait(self, attempt: Attempt, name: str) -> None:
+        """Make the span of the time that a call waited in the server; by the clocks of both."""
+        promise = attempt.workflow.promise
+        now = int(attempt.workflow.host.machine.time() * 1000)
+        span = self.tracer.start_span(
+            f"wait {name}",
+            self._parent(attempt),
+            attributes={"resonate.promise.id": promise.id, "resonate.function": name},
+            start_time=min(promise.created_at, now) * 1_000_000,
+        )
+        span.end(now * 1_000_000)
 
     def _parent(self, attempt: Attempt) -> Context:
         parent = attempt.frame.parent
