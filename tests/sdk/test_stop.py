@@ -122,6 +122,16 @@ def test_a_client_that_is_dropped_is_stopped(server, group, kind):
     until(lambda: gc.collect() >= 0 and threads() == [])
 
 
+def test_a_client_that_was_stopped_is_forgotten():
+    resonate = Resonate.local()
+    clients = []
+    for number in range(3):
+        resonate.promises.create(f"p{number}", 2**50)
+        clients.append(weakref.ref(resonate._shared.client))
+        resonate.stop()
+    until(lambda: gc.collect() >= 0 and [each() for each in clients] == [None] * 3)
+
+
 def test_a_handle_keeps_the_client_that_it_came_from(server, group):
     handle = Resonate.remote(server.url, group=group).begin_rpc(f"{group}-kept", "f")
     gc.collect()

@@ -34,17 +34,20 @@ def keep(client: Stoppable, owner: object) -> None:
     if not _living:
         atexit.unregister(_leave)  # behind what was registered since the last time
         atexit.register(_leave)
-    _living[client] = os.getpid()
-    weakref.finalize(owner, _dropped, client).atexit = False
+    finalizer = weakref.finalize(owner, _dropped, client)
+    finalizer.atexit = False
+    _living[client] = (os.getpid(), finalizer)
 
 
 def forget(client: Stoppable) -> None:
     """It has ended."""
-    _living.pop(client, None)
+    _, finalizer = _living.pop(client, (0, None))
+    if finalizer is not None:
+        finalizer.detach()
 
 
 def _mine() -> list[Stoppable]:
-    return [client for client, process in list(_living.items()) if process == os.getpid()]
+    return [client for client, (process, _) in list(_living.items()) if process == os.getpid()]
 
 
 def _leave() -> None:
@@ -60,4 +63,4 @@ def _dropped(client: Stoppable) -> None:
         ).start()
 
 
-_living: dict[Stoppable, int] = {}
+_living: dict[Stoppable, tuple[int, weakref.finalize[..., object]]] = {}
