@@ -766,6 +766,85 @@ def test_remote_news_reach_a_function_whose_local_step_runs_on(local):
     assert call(local, body) is True
 
 
+async def awaits_what_it_began_before(ctx, child):
+    promise = await ctx.begin_rpc("sleeps")
+    other = asyncio.ensure_future(_awaited(await ctx.promise()))
+    await asyncio.wait({other}, timeout=0.2)  # it is suspended meanwhile, on the other alone
+    return await promise
+
+
+async def ends_without_what_it_began_before(ctx, child):
+    await ctx.begin_rpc("sleeps")
+    other = asyncio.ensure_future(_awaited(await ctx.promise()))
+    await asyncio.wait({other}, timeout=0.2)
+    return "slept"
+
+
+async def looks_at_what_it_began_before(ctx, child):
+    promise = await ctx.begin_rpc("sleeps")
+    other = asyncio.ensure_future(_awaited(await ctx.promise()))
+    while not promise.done():  # noqa: ASYNC110  # that is what it is about
+        await asyncio.sleep(0.05)
+    assert not other.done()
+    return await promise
+
+
+def looks_between_sleeps(ctx, child):
+    promise = yield ctx.begin_rpc("sleeps")
+    for _ in range(100):
+        if promise.done():
+            return (yield promise)
+        yield ctx.sleep(0.1)
+    return None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        awaits_what_it_began_before,
+        ends_without_what_it_began_before,
+        looks_at_what_it_began_before,
+        looks_between_sleeps,
+    ],
+)
+def test_a_suspended_function_may_begin_to_wait_for_something_else(local, body):
+    def sleeps(ctx):
+        yield ctx.sleep(0.6)
+        return "slept"
+
+    local.register(sleeps)
+    began = time.monotonic()
+    assert call(local, body, "sleeps", timeout=10) == "slept"
+    assert time.monotonic() - began < 8
+
+
+def test_a_step_that_ends_at_its_deadline_sends_nothing_back(local, caplog):
+    ran = []
+
+    def sibling(ctx):
+        ran.append(ctx.id)
+        time.sleep(0.3)
+
+    def step(ctx):
+        time.sleep(0.099)
+
+    def body(ctx):
+        beside = yield ctx.begin_run(sibling)
+        try:
+            yield ctx.run(step).options(timeout=0.1)
+        except ResonateTimedoutError:
+            ctx.logger.debug("late")
+        yield beside
+
+    local.register(body)
+    local.start()
+    handles = [local.begin_rpc(f"id{number}", "body") for number in range(60)]
+    for handle in handles:
+        handle.result(20)
+    assert len(ran) == len(handles)
+    assert "giving" not in caplog.text
+
+
 # --- replay ---------------------------------------------------------------------------------------
 
 

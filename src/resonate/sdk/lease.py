@@ -7,7 +7,8 @@ Rules:
   lease stays: what is settled is in the answer, or asked for. With it is asked for what may be
   awaited next, twice as much each time that all of it was settled: who takes results one after the
   other does not make a round trip for each.
-- What goes on by itself while the task is suspended takes the lease back.
+- What goes on by itself while the task is suspended, or begins to wait for something else, takes
+  the lease back.
 - A write that is refused because the lease is another's ends everything here.
 """
 
@@ -55,6 +56,7 @@ class Lease:
         self._inflight = 0
         self._backlog: list[tuple[Any, Written]] = []
         self._reclaiming = False
+        self.told_of: frozenset[str] = frozenset()  # what wakes it while it is suspended
         self._ahead = 1  # how many promises it is worth to ask for before they are awaited
 
     @property
@@ -151,6 +153,7 @@ class Lease:
     def suspend(self, awaited: list[str]) -> None:
         """Give it up until one of those promises is settled; with the lock held."""
         self._state = "suspending"
+        self.told_of = frozenset(awaited)
         execution = self.execution
         self._host.resting(execution)
         actions = [
@@ -188,7 +191,7 @@ class Lease:
         self._state = "suspended"
         self._host.suspended(execution)
         self._workflow.let_go()
-        if self._backlog or self._workflow.ending:
+        if self._backlog or self._workflow.ending or self._workflow.deaf:
             self.reclaim()
 
     def _ask(self, awaited: list[str], *, told: bool) -> None:

@@ -184,7 +184,7 @@ class Operation(Generic[T]):
 
         - ``id``: of the promise, in place of the one by call order.
         - ``timeout``: seconds until its deadline, one year by default; never later than that of the
-          function that waits for it. Of sleep, how long it sleeps.
+          function that waits for it.
         - ``tags``: stored with the promise, texts by name; none by default.
         - ``target``: group or address, for rpc and detached; by default the own group.
         - ``version``: of the function, for rpc and detached; 0, the default, is that of a function
@@ -195,9 +195,10 @@ class Operation(Generic[T]):
           ``register``.
         - ``encoder``: of the value; by default the client's.
 
-        An option that says nothing for the operation is not looked at. Raises TypeError and
-        ValueError with the name of the wrong option, TypeError for a ``retry_policy`` of your own
-        in rpc and detached, RuntimeError when the operation was carried out before.
+        Raises TypeError for an option that the operation does not take: sleep takes ``id`` and
+        ``tags``, promise ``timeout`` and ``encoder``, too. Raises TypeError and ValueError with the
+        name of a wrong one, TypeError for a ``retry_policy`` of your own in rpc and detached,
+        RuntimeError when the operation was carried out before.
         """
         given = checked_options(
             id=id,

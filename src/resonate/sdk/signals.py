@@ -18,6 +18,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _OVER = b"\0"  # no signal
@@ -56,14 +57,18 @@ class _Watch:
         self._came, self._told = socket.socketpair()
         self._told.setblocking(False)
         self._before = -1
-        self._handlers: dict[signal.Signals, signal.Handlers | Callable[..., object] | int | None]
+        self._set = False
+        self._handlers: dict[signal.Signals, Any] = {}
         self.thread = threading.Thread(target=self._watch, name="resonate-signals", daemon=True)
 
     def begin(self) -> None:
         """Be told from now on."""
         self._before = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
+        self._set = True
         self.thread.start()
-        self._handlers = {number: signal.signal(number, self._handle) for number in _NUMBERS}
+        for number in _NUMBERS:
+            self._handlers[number] = signal.getsignal(number)
+            signal.signal(number, self._handle)
 
     def end(self) -> None:
         """Be told no more; the thread ends when it has done what was told before."""
@@ -81,6 +86,8 @@ class _Watch:
         for number, handler in self._handlers.items():
             if handler is not None:  # it was not set by Python
                 signal.signal(number, handler)
+        if not self._set:
+            return  # in a fork, before it was
         present = signal.set_wakeup_fd(self._before)
         if present not in (-1, self._told.fileno()):  # somebody has taken it over since
             signal.set_wakeup_fd(present)
@@ -114,9 +121,11 @@ def _after_fork() -> None:
 
 
 def _in_child() -> None:
-    while _watches:
-        _watches.pop().forked()
-    _after_fork()
+    try:
+        while _watches:
+            _watches.pop().forked()
+    finally:
+        _after_fork()
 
 
 _watches: list[_Watch] = []

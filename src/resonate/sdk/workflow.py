@@ -220,7 +220,8 @@ class Workflow:
         return self._settle(step, ours) if early else []
 
     def _confirmed(self, step: Step, ours: PromiseRecord, record: PromiseRecord) -> None:
-        if step.settled and (record.state, record.value) != (ours.state, ours.value):
+        given_on = step.record is ours
+        if given_on and (record.state, record.value) != (ours.state, ours.value):
             self.give_back(f"step {step.id} was settled by somebody else")
             return
         self._settled(step, record)
@@ -296,14 +297,25 @@ class Workflow:
     def wonder(self, step: Step) -> None:
         """Hear of a step, while something runs on here, though nobody waits for it."""
         with self.lock:
-            if not step.settled and not self.over:
-                self.watched[step.id] = step
+            if step.settled or self.over:
+                return
+            self.watched[step.id] = step
+            if self.deaf:
+                self.lease.reclaim()
+            else:
                 self._listening.to_steps()
 
     @property
     def busy(self) -> bool:
         """Tell whether an attempt has something to do."""
         return self._active > 0
+
+    @property
+    def deaf(self) -> bool:
+        """Tell whether the task is suspended, and something is waited for that does not wake it."""
+        if self.lease.held:
+            return False
+        return not (self.awaited.keys() | self.watched.keys()) <= self.lease.told_of
 
     def rise(self) -> None:
         """An attempt has something to do; with the lock held."""
@@ -323,12 +335,14 @@ class Workflow:
             elif self.jobs.waiting and self._active <= self.jobs.waiting:
                 if not self.let_go():
                     self.jobs.run_one_more()
+            elif self.deaf:
+                self.lease.reclaim()
             elif self.busy or not self.lease.held:
                 self._listening.to_steps()
             elif self.awaited:
                 if any(frame.is_coroutine for frame in self._frames.values()):
                     self._listening.to_the_end()
-                self.lease.suspend(list(self.awaited))
+                self.lease.suspend(list(self.awaited | self.watched))
 
     def let_go(self) -> bool:
         """Let the threads go that wait, tell whether any could be; with the lock held."""
