@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -57,10 +58,12 @@ def test_requests_and_answers_get_lost(run, proxy, flavour):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_streams_break(run, proxy, flavour):
+    """For some seconds: a stream that is always cut may never bring anything."""
     over = threading.Event()
 
     def cut():
-        while not over.wait(0.15):
+        until = time.monotonic() + 6
+        while time.monotonic() < until and not over.wait(0.15):
             proxy.cut()
 
     cutter = threading.Thread(target=cut)

@@ -199,8 +199,8 @@ def test_a_function_that_was_let_go_and_is_run_again_makes_no_span_twice(traced,
     named(traced, "execute other")
     assert len([each for each in traced.spans() if each.name.startswith("step ")]) == 1
     until(lambda: [each for each in of(traced, "execute f") if fact(each, "outcome") == "resolved"])
-    before = [fact(each, "outcome") for each in of(traced, "execute f")]
-    assert before in (["resolved"], ["suspended", "resolved"])
+    before = sorted(fact(each, "outcome") for each in of(traced, "execute f"))
+    assert before in (["resolved"], ["resolved", "suspended"])  # the let-go thread may end later
 
 
 def test_every_attempt_has_a_span_and_errors_are_recorded(traced, local):

@@ -16,7 +16,6 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from resonate.protocol.records import PromiseRecord
 from resonate.sdk.steps import Step
 
 if TYPE_CHECKING:
@@ -86,15 +85,7 @@ class Listening:
         for step in steps:
             if step.id not in self._heard:
                 self._heard.add(step.id)
-                workflow.host.listen(step.id, functools.partial(self._told, step))
-
-    def _told(self, step: Step, record: PromiseRecord) -> None:
-        workflow = self._workflow
-        with workflow.lock:
-            if not workflow.lease.held:  # the next one brings it, or it is listened for again
-                self._heard.discard(step.id)
-                return
-        workflow.told(step, record)
+                workflow.host.listen(step.id, functools.partial(workflow.told, step))
 
     def _has_deadline(self, step: Step) -> bool:
         return step.plan.timeout_at < self._workflow.promise.timeout_at
