@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from tests.processes.children import Children, free_port, until
+from tests.processes.children import free_port, until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -180,13 +180,6 @@ PROGRAMS = {
     "schedule": (["1"], "each call is a promise"),
     "scraper": (["", "10", "0.01"], "/missing (NotThere)"),
 }
-
-
-@pytest.fixture
-def children(tmp_path):
-    found = Children(tmp_path)
-    yield found
-    found.end()
 
 
 def program(children, url, name, *arguments):

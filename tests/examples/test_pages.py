@@ -15,7 +15,7 @@ import pytest
 
 from resonate import Resonate
 from resonate.retry_policies import Constant
-from tests.processes.children import Children, until
+from tests.processes.children import until
 from tools import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,13 +46,6 @@ def test_python_in_a_page_prints_what_it_says(page, monkeypatch, capsys):
     expected = re.findall(r"^\s*print\(.*\)  # (.*)$", text, re.MULTILINE)
     assert capsys.readouterr().out.splitlines() == expected
     assert expected
-
-
-@pytest.fixture
-def children(tmp_path):
-    found = Children(tmp_path)
-    yield found
-    found.end()
 
 
 @pytest.mark.slow

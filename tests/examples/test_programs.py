@@ -17,7 +17,7 @@ import pytest
 
 from resonate import AsyncResonate, Resonate
 from resonate.errors import ResonateTimedoutError
-from tests.processes.children import Children, free_port, until
+from tests.processes.children import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -50,13 +50,6 @@ def test_the_programs_of_every_page_are_run():
         assert all(page in text for page in run), path
     mine = Path(__file__).read_text(encoding="utf-8")
     assert all(f'blocks("{page}")' in mine for page in HERE)
-
-
-@pytest.fixture
-def children(tmp_path):
-    found = Children(tmp_path)
-    yield found
-    found.end()
 
 
 @pytest.fixture

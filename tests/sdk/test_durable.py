@@ -766,21 +766,21 @@ def test_remote_news_reach_a_function_whose_local_step_runs_on(local):
     assert call(local, body) is True
 
 
-async def awaits_what_it_began_before(ctx, child):
+async def awaits_what_it_began_before(ctx):
     promise = await ctx.begin_rpc("sleeps")
     other = asyncio.ensure_future(_awaited(await ctx.promise()))
     await asyncio.wait({other}, timeout=0.2)  # it is suspended meanwhile, on the other alone
     return await promise
 
 
-async def ends_without_what_it_began_before(ctx, child):
+async def ends_without_what_it_began_before(ctx):
     await ctx.begin_rpc("sleeps")
     other = asyncio.ensure_future(_awaited(await ctx.promise()))
     await asyncio.wait({other}, timeout=0.2)
     return "slept"
 
 
-async def looks_at_what_it_began_before(ctx, child):
+async def looks_at_what_it_began_before(ctx):
     promise = await ctx.begin_rpc("sleeps")
     other = asyncio.ensure_future(_awaited(await ctx.promise()))
     while not promise.done():  # noqa: ASYNC110  # that is what it is about
@@ -789,7 +789,7 @@ async def looks_at_what_it_began_before(ctx, child):
     return await promise
 
 
-def looks_between_sleeps(ctx, child):
+def looks_between_sleeps(ctx):
     promise = yield ctx.begin_rpc("sleeps")
     for _ in range(100):
         if promise.done():
@@ -813,9 +813,7 @@ def test_a_suspended_function_may_begin_to_wait_for_something_else(local, body):
         return "slept"
 
     local.register(sleeps)
-    began = time.monotonic()
-    assert call(local, body, "sleeps", timeout=10) == "slept"
-    assert time.monotonic() - began < 8
+    assert call(local, body) == "slept"
 
 
 def test_a_step_that_ends_at_its_deadline_sends_nothing_back(local, caplog):
